@@ -48,15 +48,17 @@ FAULTS = ("target", "network", "generator", "scenario")
 
 
 class Category(NamedTuple):
-    """One row of the table of categories."""
+    """One row of the table of categories. The first phase is the one an error has unless told otherwise."""
 
     phases: tuple[str, ...]
     fault: str
     meaning: str
 
 
-_READING = ("wait", "headers", "body")
-_EXCHANGE = ("send", *_READING)
+_READING = ("headers", "wait", "body")
+_EXCHANGE = ("wait", "send", "headers", "body")
+_TLS_LATE = ("tls", *_EXCHANGE)  # in TLS 1.3 the server's word on our certificate comes after our first request
+_ANYWHERE = ("connect", "dns", "tls", *_EXCHANGE)
 
 CATEGORIES: dict[str, Category] = {
     "invalid_url": Category(("",), "scenario", "the scenario asked for something that is no http(s) URL"),
@@ -74,16 +76,16 @@ CATEGORIES: dict[str, Category] = {
     "tls_untrusted": Category(("tls",), "target", "the certificate was refused for another reason"),
     "tls_version": Category(("tls",), "target", "no TLS version in common"),
     "tls_no_cipher": Category(("tls",), "target", "no cipher suite or signature algorithm in common"),
-    "tls_client_cert": Category(("tls", *_EXCHANGE), "scenario", "the server wants a client certificate, or refused ours"),
+    "tls_client_cert": Category(_TLS_LATE, "scenario", "the server wants a client certificate, or another one"),
     "tls_not_tls": Category(("tls",), "target", "the port does not speak TLS"),
     "tls_closed": Category(("tls",), "target", "the connection ended in the middle of the handshake"),
     "tls_handshake": Category(("tls",), "target", "the handshake failed for another reason"),
     "tls_error": Category(_EXCHANGE, "target", "broken TLS data after the handshake"),
-    "first_byte_timeout": Category(("send", "wait"), "target", "no byte of a response in time"),
+    "first_byte_timeout": Category(("wait", "send"), "target", "no byte of a response in time"),
     "idle_timeout": Category(_EXCHANGE, "target", "nothing moved for too long"),
-    "total_timeout": Category(("dns", "connect", "tls", *_EXCHANGE), "target", "the request as a whole took too long"),
+    "total_timeout": Category(_ANYWHERE, "target", "the request as a whole took too long"),
     "reset": Category(("connect", "tls", *_EXCHANGE), "target", "the connection was reset"),
-    "closed": Category(("send", "wait"), "target", "the connection was closed before any byte of a response"),
+    "closed": Category(("wait", "send"), "target", "the connection was closed before any byte of a response"),
     "truncated": Category(("headers", "body"), "target", "the connection ended inside the response"),
     "protocol_error": Category(_READING, "target", "what came is not a valid HTTP/1.x response"),
     "headers_too_large": Category(("headers", "body"), "target", "the head of the response is above the cap"),
@@ -94,7 +96,7 @@ CATEGORIES: dict[str, Category] = {
     "http_4xx": Category(("",), "target", "the response has a status 400 to 499"),
     "http_5xx": Category(("",), "target", "the response has a status 500 to 599"),
     "http_other": Category(("",), "target", "the response has a status outside 100 to 599"),
-    "generator_limit": Category(("dns", "connect", *_EXCHANGE), "generator", "no descriptors, ports or memory left here"),
+    "generator_limit": Category(_ANYWHERE, "generator", "descriptors, ports or memory ran out here"),
     "io_error": Category(("connect", "tls", *_EXCHANGE), "generator", "an operating system error not listed above"),
 }
 
