@@ -1,0 +1,41 @@
+"""How a verb presents itself: what it does, then examples, then its options.
+
+Every file of a verb has one `command`, made with `cls=Verb`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+HELP_WIDTH = 100
+CONTEXT_SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": HELP_WIDTH}
+
+
+@dataclass
+class Invocation:
+    """What the error handler must know of the command line that failed (click's `ctx.obj`)."""
+
+    verbose: bool = False
+
+
+class Verb(click.Command):
+    """A command whose help shows `examples` (one per line) above its options and `notes` below."""
+
+    def __init__(self, *args: Any, examples: str = "", notes: str = "", **kwargs: Any) -> None:
+        kwargs["context_settings"] = {**CONTEXT_SETTINGS, **kwargs.get("context_settings", {})}
+        super().__init__(*args, **kwargs)
+        self.examples = examples
+        self.notes = notes
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write(f"Usage: {ctx.command_path} {' '.join(self.collect_usage_pieces(ctx))}\n\n{self.help}\n")
+        formatter.write("\nExamples:\n" + "".join(f"  {line}\n" for line in self.examples.strip().splitlines()))
+        formatter.write("\nOptions:\n")
+        records = [record for param in self.get_params(ctx) if (record := param.get_help_record(ctx))]
+        column = max(len(names) for names, _ in records) + 2
+        formatter.write("".join(f"  {names:<{column}}{text}\n" for names, text in records))
+        if self.notes:
+            formatter.write("\n" + self.notes.strip() + "\n")
