@@ -1,0 +1,81 @@
+"""`loadgen run` as a user types it: a real process, its exit code, what it printed, and its JSON summary."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+HTTP_METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """One run that has ended. `summary` is empty if it wrote none."""
+
+    code: int
+    stdout: str
+    stderr: str
+    summary: dict[str, Any]
+
+    @property
+    def requests(self) -> int:
+        """Requests that were sent, of every kind."""
+        return int(self.summary["totals"]["requests"])
+
+    @property
+    def http_requests(self) -> int:
+        """Those sent by HTTP: an endpoint of another protocol has another word for its method."""
+        return sum(row["requests"] for row in self.summary["endpoints"] if row["method"] in HTTP_METHODS)
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether the generator kept up, so that its times mean something."""
+        return str(self.summary["generator"]["verdict"]) == "VALID"
+
+    def explain(self) -> str:
+        return f"exit {self.code}\n{self.stdout}\n{self.stderr}"
+
+
+def run_loadgen(
+    scenario: Path | str,
+    *options: str,
+    timeout_s: float = 60,
+    interrupt_when: Callable[[], bool] | None = None,
+    summary: bool = True,
+) -> Finished:
+    """`loadgen run SCENARIO OPTIONS`; one Ctrl-C as soon as `interrupt_when` says so."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "summary.json"
+        command = [sys.executable, "-m", "loadgen", "run", str(scenario), *options]
+        if summary:
+            command += ["--json", str(file)]
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        with process:
+            try:
+                if interrupt_when is not None:
+                    wait_until(lambda: interrupt_when() or process.poll() is not None, timeout_s)
+                    process.send_signal(signal.SIGINT)
+                stdout, stderr = process.communicate(timeout=timeout_s)
+            finally:
+                process.kill()
+        written = json.loads(file.read_text()) if file.exists() else {}
+    return Finished(process.returncode, stdout, stderr, written)
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float) -> None:
+    """Return as soon as `condition` holds; AssertionError if it does not within `timeout_s`."""
+    ends = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < ends, f"still not so after {timeout_s} s"
+        time.sleep(0.02)
