@@ -9,7 +9,7 @@ and is otherwise left as written: dot segments, double slashes and existing %XX 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import AddressValueError, IPv6Address
 from typing import NamedTuple
 from urllib.parse import quote, quote_from_bytes, unquote, unquote_plus, urlencode, urljoin
@@ -253,10 +253,17 @@ def _query(params: Params) -> str:
         return quote_from_bytes(params, safe=_KEPT)
     if isinstance(params, str):
         return params
-    pairs = params.items() if isinstance(params, Mapping) else params
-    return urlencode([pair for key, value in pairs for pair in _pairs(key, value)])
+    return form_encode(params)
 
 
-def _pairs(key: str, value: object) -> list[tuple[str, object]]:
-    values = value if isinstance(value, list | tuple | set | frozenset) else [value]
-    return [(key, item) for item in values if item is not None]
+def form_encode(fields: Mapping[str, object] | Iterable[tuple[str, object]]) -> str:
+    """The fields as application/x-www-form-urlencoded; a list gives its key once per item, None nothing."""
+    return urlencode(list(each_field(fields)))
+
+
+def each_field(fields: Mapping[str, object] | Iterable[tuple[str, object]]) -> Iterator[tuple[str, object]]:
+    """Every (key, single value), in order: lists, tuples and sets unrolled, None left out."""
+    for key, value in fields.items() if isinstance(fields, Mapping) else fields:
+        for item in value if isinstance(value, list | tuple | set | frozenset) else (value,):
+            if item is not None:
+                yield key, item
