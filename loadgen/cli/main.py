@@ -12,6 +12,15 @@ from typing import Any
 
 import click
 
+from loadgen.cli.exits import (
+    EXIT_CODES,
+    INTERNAL_ERROR,
+    INTERRUPTED,
+    ORDER,
+    TARGET_FAILED,
+    TOO_FEW_WORKERS,
+    USAGE_ERROR,
+)
 from loadgen.cli.terminal.text import clean
 from loadgen.cli.verb import CONTEXT_SETTINGS, Invocation
 from loadgen.errors import LoadgenError, TargetError, UsageError, WorkersMissing
@@ -24,20 +33,6 @@ VERBS = {
     "demo": "See a load test of a bundled service, offline, in under a minute.",
     "worker": "Join a master and run virtual users for it.",
 }
-
-# The numbers of loadgen.master.outcome.ExitCode, in words, for `--help`.
-EXIT_CODES = {
-    0: "passed",
-    1: "a threshold failed",
-    2: "interrupted (partial results written)",
-    3: "internal error",
-    4: "usage, config or scenario error",
-    5: "nothing measured",
-    6: "generator invalid or run incomplete (with --strict-generator)",
-    7: "the target failed the dry run",
-    8: "too few workers joined",
-}
-INTERRUPTED, INTERNAL_ERROR, USAGE_ERROR, TARGET_FAILED, TOO_FEW_WORKERS = 2, 3, 4, 7, 8
 
 EXAMPLES = """\
 Examples:
@@ -68,7 +63,8 @@ class LazyGroup(click.Group):
         formatter.write(f"Usage: loadgen VERB [OPTIONS]\n\n{self.help}\n\n{EXAMPLES}\nVerbs:\n")
         formatter.write("".join(f"  {verb:<8}{text}\n" for verb, text in VERBS.items()))
         formatter.write("\nOptions:\n  -h, --help  Show this, or with a verb its options.\n")
-        formatter.write("  --version   Show the version.\n\nExit codes (the first that applies: 3 4 8 7 2 6 5 1 0):\n")
+        formatter.write("  --version   Show the version.\n\nExit codes")
+        formatter.write(f" (the first that applies: {' '.join(map(str, ORDER))}):\n")
         formatter.write("".join(f"  {code}  {meaning}\n" for code, meaning in EXIT_CODES.items()))
 
 

@@ -226,4 +226,3 @@ def _mask_inline(word: str) -> str:
     scheme, slashes, rest = word.partition("://")
     userinfo, at, place = rest.partition("@")
     return f"{scheme}://***@{place}" if slashes and at and "/" not in userinfo else word
-

@@ -64,7 +64,8 @@ def _fit(values: Sequence[float], columns: int) -> list[float]:
 
 
 def _bar(ratio: float) -> str:
-    return _BARS[min(len(_BARS) - 1, int(ratio * len(_BARS)))]
+    """The lowest bar is for nothing at all, so that a few failures can be told from none."""
+    return _BARS[min(len(_BARS) - 1, 1 + int(ratio * (len(_BARS) - 1)))] if ratio > 0 else _BARS[0]
 
 
 def column(moments: Sequence[Moment], value: Callable[[Moment], float | None]) -> list[float]:

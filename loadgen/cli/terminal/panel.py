@@ -149,15 +149,16 @@ def trouble(snapshot: Snapshot) -> str:
 
 def _generator(snapshot: Snapshot, columns: int, style: Style) -> str:
     if not snapshot.workers:
-        return f" {pad('workers', _LABEL - 2)}{style.dim('waiting for workers')}"
+        return f" {pad('workers', _LABEL)}{style.dim('waiting for workers')}"
     cpu = max(worker.cpu_percent for worker in snapshot.workers)
     lag = max(worker.lag_ms_p99 for worker in snapshot.workers)
     wrong = trouble(snapshot)
-    text = f"{workers_line(snapshot)}   cpu {cpu:.0f} % at most   lag {lag:.1f} ms"
-    text = shorten(f"{text}   {style.foreign(wrong)}" if wrong else text, columns - _LABEL - 1)
+    figures_text = f"cpu {cpu:.0f} % at most   lag {lag:.1f} ms"
+    text = f"{workers_line(snapshot)}   {style.foreign(wrong) or figures_text}"
+    text = shorten(text, columns - _LABEL - 3)
     mark = "✓" if not wrong else ("△" if "busy" in wrong else "✗")
     paint = style.good if mark == "✓" else (style.warn if mark == "△" else style.bad)
-    return f" {pad('workers', _LABEL - 2)}{paint(mark)} {text}"
+    return f" {pad('workers', _LABEL)}{paint(mark)} {text}"
 
 
 def _last_error(snapshot: Snapshot, columns: int, style: Style) -> str:

@@ -73,7 +73,7 @@ class Style:
     def foreign(self, text: str) -> str:
         """Text from outside made harmless; in ASCII mode other letters become escapes."""
         shown = clean(text)
-        return shown.encode("ascii", "backslashreplace").decode("ascii") if self.ascii else shown
+        return self.glyphs(shown).encode("ascii", "backslashreplace").decode("ascii") if self.ascii else shown
 
     def glyphs(self, line: str) -> str:
         """The line with our glyphs as this terminal can show them. Same width."""
