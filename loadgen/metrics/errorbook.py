@@ -15,7 +15,9 @@ from loadgen.metrics.signature import signature
 MAX_ERROR_GROUPS = 200  # per delta
 MAX_TASK_ERROR_GROUPS = 50  # per delta
 MAX_SAMPLE = 500  # characters of a message
-MAX_TRACEBACK = 8_000  # characters
+MAX_TRACEBACK = 4_000  # characters
+MAX_CATEGORY = 64  # characters of a category, a phase, a fault
+MAX_ORIGIN = 1_000  # characters that tell where a scenario exception came from
 OTHER = "(other)"
 _MAX_MEMO = 1_000  # distinct raw messages whose signature is remembered
 _MAX_FRAMES = 12  # innermost frames that tell one scenario exception from another
@@ -54,11 +56,17 @@ class ErrorBook:
     def failure(self, series_id: int, failure: Failure, now_ns: int) -> None:
         """One failed request. Above MAX_ERROR_GROUPS, new groups go to "(other)" of series 0."""
         normalised, sample = self._texts(failure.message)
-        key = (series_id, failure.category, normalised, failure.phase, failure.fault)
+        key = (
+            series_id,
+            failure.category[:MAX_CATEGORY],
+            normalised,
+            failure.phase[:MAX_CATEGORY],
+            failure.fault[:MAX_CATEGORY],
+        )
         group = self.groups.get(key)
         if group is None:
             if len(self.groups) >= MAX_ERROR_GROUPS:
-                key = (0, OTHER, OTHER, "", failure.fault)
+                key = (0, OTHER, OTHER, "", key[4])
             group = self.groups.setdefault(key, Group(now_ns, _with_facts(sample, failure)))
         group.add(now_ns, _with_facts(sample, failure))
 
@@ -114,4 +122,5 @@ def _origin(error: BaseException) -> str:
     while step is not None:
         frames.append(f"{step.tb_frame.f_code.co_filename}:{step.tb_lineno}")
         step = step.tb_next
-    return f"{type(error).__module__}.{type(error).__qualname__} {' > '.join(frames[-_MAX_FRAMES:])}"
+    kind = f"{type(error).__module__}.{type(error).__qualname__}"
+    return f"{kind} {' > '.join(frames[-_MAX_FRAMES:])}"[-MAX_ORIGIN:]

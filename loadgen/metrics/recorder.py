@@ -8,12 +8,13 @@ process: none of them switches, so each is atomic.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import isfinite
 
 from loadgen.clock import Clock, SystemClock
-from loadgen.metrics.errorbook import OTHER, ErrorBook
+from loadgen.metrics.errorbook import MAX_CATEGORY, OTHER, ErrorBook
 from loadgen.metrics.failure import Failure
 from loadgen.metrics.redact import redact
-from loadgen.metrics.tally import Kind, Tally
+from loadgen.metrics.tally import LONGEST_US, Kind, Tally
 
 MAX_NAMES = 1_000
 MAX_NAME_LENGTH = 256
@@ -22,7 +23,7 @@ MAX_PHASES = 16
 MAX_CHECKS = 200
 MAX_COUNTERS = 200
 MAX_LOGS = 200  # records per delta
-MAX_LOG_TEXT = 4_000
+MAX_LOG_TEXT = 2_000
 MAX_WARNINGS = 100
 MAX_WARNING_TEXT = 500
 OTHER_SERIES_ID = 0
@@ -59,7 +60,7 @@ class LogLine:
 
 @dataclass(slots=True)
 class Notes:
-    """The rare things of one delta; a new one is made at each seal."""
+    """The rare things, kept until they are sealed."""
 
     checks: dict[str, list[int]] = field(default_factory=dict)  # name -> [passed, failed]
     counters: dict[str, float] = field(default_factory=dict)
@@ -97,6 +98,8 @@ class Series:
                 service_us = 0
             tally.min_us = service_us
         if service_us > tally.max_us:
+            if service_us > LONGEST_US:
+                service_us = LONGEST_US
             tally.max_us = service_us
         tally.sum_us += service_us
         tally.bytes += size
@@ -111,7 +114,9 @@ class Series:
             self._waited(Kind.FAILED_WAITED_SERVICE, Kind.FAILED_WAITED_RESPONSE, service_us, size, wait_us)
         else:
             self._tally(Kind.FAILED).add(service_us, size)
-        outcome = failure.category if failure.category in self.outcomes or len(self.outcomes) < MAX_OUTCOMES else OTHER
+        outcome = failure.category[:MAX_CATEGORY]
+        if outcome not in self.outcomes and len(self.outcomes) >= MAX_OUTCOMES:
+            outcome = OTHER
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
         self._recorder.note_failure(self, failure)
 
@@ -123,6 +128,7 @@ class Series:
         """A part of a request that does not always happen: "dns", "connect", "tls", …"""
         row = self.phases.get(phase)
         if row is None:
+            phase = phase[:MAX_CATEGORY]
             if len(self.phases) >= MAX_PHASES:
                 phase = OTHER
             row = self.phases.setdefault(phase, [0, 0, 0])
@@ -135,6 +141,7 @@ class Series:
         tally = self.tallies.get(kind)
         if tally is None:
             tally = self.tallies[kind] = Tally()
+            self.tallies = dict(sorted(self.tallies.items()))  # the order of rows in a delta
         return tally
 
     def _waited(self, service: Kind, response: Kind, service_us: int, size: int, wait_us: int) -> None:
@@ -200,7 +207,10 @@ class Recorder:
         row[0 if passed else 1] += 1
 
     def count(self, name: str, amount: float = 1) -> None:
-        """Add to a counter of the scenario."""
+        """Add to a counter of the scenario. An amount that is no finite number is refused with a warning."""
+        if not isfinite(amount):
+            self.warn(f"LG405 self.count was given {amount}, which no sum survives; it was left out. Sample: {name}")
+            return
         counters = self.notes.counters
         key = name[:MAX_NAME_LENGTH]
         if key not in counters and len(counters) >= MAX_COUNTERS:
@@ -233,10 +243,11 @@ class Recorder:
 class SealedTotals:
     """What the seals so far have sent, so that the next one sends increments."""
 
-    __slots__ = ("announced", "books", "connections_opened", "generator_errors", "requests_on_reused")
+    __slots__ = ("announced", "books", "connections_opened", "generator_errors", "next_series", "requests_on_reused")
 
     def __init__(self) -> None:
         self.announced = 1  # series with a smaller id are known to the master; 0 is known by itself
+        self.next_series = 0  # whose turn it is first when not everything fits into one delta
         self.books: tuple[int, ...] = IterationBooks().values()
         self.connections_opened = 0
         self.requests_on_reused = 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 NO_MIN_US = 1 << 62  # min of nothing; larger than any duration
+LONGEST_US = 1 << 40  # 12.7 days; keeps every sum inside 64 bits, whatever a scenario hands in
 
 
 class Kind(IntEnum):
@@ -54,11 +55,12 @@ class Tally:
         self.max_us = 0
 
     def add(self, us: int, size: int) -> None:
-        """One sample. Negative durations count as 0."""
+        """One sample. Durations outside 0 … LONGEST_US are clamped."""
         if us < self.min_us:
             us = max(us, 0)
             self.min_us = us
         if us > self.max_us:
+            us = min(us, LONGEST_US)
             self.max_us = us
         self.sum_us += us
         self.bytes += size
