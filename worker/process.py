@@ -1,0 +1,221 @@
+"""A worker process: the agent, its users and its socket, tied together on the gevent hub.
+
+One process runs one run under one uid. `run_worker` is the whole life of it, in a process of its own
+or (for a debugger) as a greenlet beside the master.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import resource
+from argparse import Namespace
+from dataclasses import dataclass
+
+import gevent
+from gevent.event import Event
+
+from loadgen.clock import Clock, SystemClock
+from loadgen.environment import Environment
+from loadgen.errors import LoadgenError, Malformed, ScenarioError
+from loadgen.metrics.delta import Window, is_drained, seal
+from loadgen.metrics.recorder import Recorder
+from loadgen.scenario import Scenario, load_scenario
+from loadgen.settings import WorkerSettings
+from loadgen.tasks import filter_by_tags
+from loadgen.users import User
+from loadgen.wire.keys import derive_keys
+from loadgen.wire.link import Link
+from loadgen.wire.messages import FROM_MASTER, Header, decode_header
+from loadgen.worker.agent import Agent, AgentState, Assignment
+from loadgen.worker.backend import WorkerBackend
+from loadgen.worker.health import HealthMonitor
+from loadgen.worker.logs import send_logs_to
+from loadgen.worker.swarm import Swarm, class_rows
+
+_FLUSH_S = 2.0
+_GC_THRESHOLDS = (20_000, 20, 50)  # thousands of users are many objects, few of them garbage
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerResult:
+    """Why the worker ended: `refused` is the master's reason, "" if it was sent away in good order."""
+
+    refused: str = ""
+
+
+class Worker:
+    """What the agent asks for, done: sends frames, imports the scenario, runs the swarm, seals deltas."""
+
+    def __init__(self, endpoint: str, secret: bytes, uid: bytes, clock: Clock, scenario: Scenario | None) -> None:
+        self._clock = clock
+        self._recorder = Recorder(clock)
+        self._health = HealthMonitor(clock)
+        self._swarm: Swarm | None = None
+        self._environment: Environment | None = None
+        self._backend = WorkerBackend(self._send_custom)
+        self._scenario = scenario
+        self._wake = Event()
+        self._agent = Agent(uid, clock, self)
+        self._log_handler: logging.Handler | None = None
+        self._link = Link(
+            f"tcp://{endpoint}", derive_keys(secret), self._on_frames, self._on_connected, self._on_refused
+        )
+
+    def run(self) -> WorkerResult:
+        """Join, run what is assigned, deliver everything, leave."""
+        self._link.open()
+        try:
+            while self._agent.state is not AgentState.DONE:
+                self._agent.on_tick()
+                self._wake.wait(max(0.001, (self._agent.next_due_ns() - self._clock.now_ns()) / 1e9))
+                self._wake.clear()
+            self._agent.leave("sent away")
+            self._link.flush(_FLUSH_S)
+        finally:
+            self._close()
+        return WorkerResult(self._agent.reject_text)
+
+    def _close(self) -> None:
+        self._health.close()
+        if self._log_handler is not None:
+            logging.root.removeHandler(self._log_handler)
+        if self._environment is not None:
+            self._environment.events.quitting.fire(environment=self._environment)
+            self._environment.close()
+        self._link.close()
+
+    # -- what comes in
+
+    def _on_frames(self, frames: list[bytes]) -> None:
+        try:
+            header = decode_header(frames[0], FROM_MASTER)
+            self._agent.on_message(header, frames[1] if len(frames) > 1 else b"\x80")
+        except Malformed as exc:
+            logging.getLogger("loadgen").warning("dropped a frame of the master: %s", exc)
+        self._wake.set()
+
+    def _on_connected(self) -> None:
+        self._agent.reconnected()
+        self._wake.set()
+
+    def _on_refused(self) -> None:
+        logging.getLogger("loadgen").warning("the master refused our key: is it the same secret?")
+
+    # -- what the agent asks for (its Host)
+
+    def send(self, header: Header, body: bytes) -> None:
+        self._link.send(header, body)
+
+    def load(self, settings: WorkerSettings, index: int) -> None:
+        gevent.spawn(self._load, settings, index)
+
+    def start(self, assignment: Assignment, offset_ns: int) -> None:
+        if self._swarm is None:
+            raise RuntimeError("assigned before the scenario was loaded")
+        self._backend.target_users = sum(share.count for share in assignment.shares)
+        self._health.take(0)  # from here on health is measured
+        self._swarm.start(assignment, offset_ns)
+
+    def stop(self, timeout_s: float) -> None:
+        if self._swarm is not None:
+            self._swarm.stop(timeout_s)
+
+    def seal(self, window: Window, final: bool) -> tuple[bytes, bool]:
+        body = seal(self._recorder, window, self._health.take(0), final)
+        return body, is_drained(self._recorder)
+
+    def users(self) -> int:
+        return self._swarm.user_count if self._swarm is not None else 0
+
+    def custom(self, kind: str, data: object) -> None:
+        self._backend.deliver(kind, data, self._environment)
+
+    # -- the scenario
+
+    def _load(self, settings: WorkerSettings, index: int) -> None:
+        try:
+            classes = self._prepare(settings, index)
+        except ScenarioError as exc:
+            self._agent.load_failed(exc.code, exc.message, "\n".join(exc.hints))
+        except Exception as exc:  # noqa: BLE001 - an init listener of the scenario, or a bug: the master must hear of it
+            self._agent.load_failed("", f"{type(exc).__name__}: {exc}", "")
+            logging.getLogger("loadgen").exception("the scenario could not be prepared")
+        else:
+            self._agent.loaded(class_rows(classes))
+        self._wake.set()
+
+    def _prepare(self, settings: WorkerSettings, index: int) -> list[type[User]]:
+        self._log_handler = send_logs_to(self._recorder, settings.loglevel)
+        scenario = self._scenario or load_scenario(settings.scenario_path)
+        if scenario.sha256 != settings.scenario_sha256:
+            raise ScenarioError(f"{settings.scenario_path} is not what the master has: it changed", code="LG305")
+        classes = [cls for cls in scenario.user_classes if cls.__name__ in settings.classes]
+        for cls in classes:
+            filter_by_tags(cls, settings.tags, settings.exclude_tags)
+        self._environment = self._new_environment(settings, scenario, classes)
+        self._backend.index = index
+        self._swarm = Swarm(
+            self._environment,
+            self._recorder,
+            {cls.__name__: cls for cls in classes},
+            self._clock,
+            settings.stop_timeout_s,
+            on_gone=self._users_gone,
+            on_idle=self._idle,
+        )
+        self._backend.swarm = self._swarm
+        self._health.start()
+        gc.collect()
+        gc.freeze()  # what the import made lives to the end: no collection need look at it
+        gc.set_threshold(*_GC_THRESHOLDS)
+        return classes
+
+    def _new_environment(
+        self, settings: WorkerSettings, scenario: Scenario, classes: list[type[User]]
+    ) -> Environment:
+        environment = Environment(
+            host=settings.host,
+            parsed_options=Namespace(**settings.options),
+            recorder=self._recorder,
+            events=scenario.events,
+            user_classes=classes,
+            seed=settings.seed,
+            clock=self._clock,
+            tags=settings.tags,
+            exclude_tags=settings.exclude_tags,
+            dns_ttl_s=settings.dns_ttl_s,
+            backend=self._backend,
+        )
+        environment.events.init.fire(environment=environment, runner=environment.runner, web_ui=None)
+        return environment
+
+    def _users_gone(self) -> None:
+        self._agent.users_gone()
+        self._wake.set()
+
+    def _idle(self) -> None:
+        self._agent.idle()
+
+    def _send_custom(self, kind: str, data: object) -> None:
+        self._agent.send_custom(kind, data)
+
+
+def run_worker(endpoint: str, secret: bytes, uid: bytes | None = None, scenario: Scenario | None = None) -> WorkerResult:
+    """Run one worker to its end. Raises LoadgenError for what the user must know."""
+    raise_file_limit()
+    return Worker(endpoint, secret, uid or os.urandom(16), SystemClock(), scenario).run()
+
+
+def raise_file_limit() -> None:
+    """Every connection is a file descriptor: take as many as the system lets us have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (ValueError, OSError):  # macOS: the hard limit may be no number it accepts
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 10_240), hard))
+
+
+__all__ = ["LoadgenError", "Worker", "WorkerResult", "raise_file_limit", "run_worker"]
