@@ -133,14 +133,18 @@ def scenario_options() -> Decorator[_Command]:
     )
 
 
+def workers_option() -> Decorator[_Command]:
+    """--workers: where virtual users run."""
+    text = "Worker processes: one per core, N, or inside this one."
+    kind = _Parsed("workers", _workers)
+    return option("--workers", type=kind, default="auto", metavar="auto|N|inline", help=text)
+
+
 def running_options() -> Decorator[_Command]:
     """How it runs and is judged: --workers, --seed, --stop-timeout, --threshold, --strict-generator."""
     grace = f"{DEFAULT_STOP_TIMEOUT_S:g}s"
     return _all(
-        option(
-            "--workers", type=_Parsed("workers", _workers), default="auto", metavar="auto|N|inline",
-            help="Worker processes: one per core, N, or inside this one.",
-        ),
+        workers_option(),
         option(
             "--threshold", multiple=True, type=LISTED, metavar="EXPR",
             help='What must hold: "p95 < 300ms". Repeatable (default: errors < 1%).',
@@ -164,7 +168,8 @@ def output_options() -> Decorator[_Command]:
             "--progress", type=_Parsed("time", _progress), default="auto", metavar="TIME|off",
             help="Plain progress lines, one each TIME, or none.",
         ),
-        option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="Colours."),
+        option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", metavar="WHEN",
+            help="Colours: auto, always or never."),
         option("--ascii", is_flag=True, help="Only ASCII characters."),
         option("-v", "--verbose", is_flag=True, callback=_note_verbose, help="Show tracebacks of errors."),
     )  # fmt: skip

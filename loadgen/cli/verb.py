@@ -34,7 +34,8 @@ class Verb(click.Command):
         formatter.write(f"Usage: {ctx.command_path} {' '.join(self.collect_usage_pieces(ctx))}\n\n{self.help}\n")
         formatter.write("\nExamples:\n" + "".join(f"  {line}\n" for line in self.examples.strip().splitlines()))
         formatter.write("\nOptions:\n")
-        records = [record for param in self.get_params(ctx) if (record := param.get_help_record(ctx))]
+        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+        records = [record for param in options if (record := param.get_help_record(ctx))]
         column = max(len(names) for names, _ in records) + 2
         formatter.write("".join(f"  {names:<{column}}{text}\n" for names, text in records))
         if self.notes:

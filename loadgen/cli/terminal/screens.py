@@ -36,7 +36,8 @@ class LinesScreen:
         self._columns = columns
         self._every_s = every_s
         self._version = version
-        self._history = History()
+        self.history = History()  # what was seen of the run, for words after the summary
+        self.result: RunResult | None = None
         self._info = RunInfo("", "", 0, None, None)
         self._due_s = progress.next_line_s(0.0, every_s)
         self._lines = 0
@@ -46,7 +47,7 @@ class LinesScreen:
         self._print(*opening(info, self._style, self._columns(), self._version))
 
     def update(self, snapshot: Snapshot) -> None:
-        self._history.add(snapshot)
+        self.history.add(snapshot)
         if self._every_s == 0 or snapshot.elapsed_s < self._due_s:
             return
         self._due_s = progress.next_line_s(snapshot.elapsed_s, self._every_s)
@@ -62,16 +63,12 @@ class LinesScreen:
         self._print(*log_lines(line, self._style))
 
     def finished(self, result: RunResult) -> None:
+        self.result = result
         columns = max(NARROWEST, self._columns())
-        self._print("", *summary(self._info, result, self._history, columns, self._style, self._version))
+        self._print("", *summary(self._info, result, self.history, columns, self._style, self._version))
 
     def close(self) -> None:
         return None
-
-    @property
-    def history(self) -> History:
-        """What was seen of the run, for words after the summary."""
-        return self._history
 
     def say(self, *lines: str) -> None:
         """Print lines of the caller's own after the summary."""
@@ -92,7 +89,7 @@ class PanelScreen(LinesScreen):
     def update(self, snapshot: Snapshot) -> None:
         super().update(snapshot)
         columns = self._columns() - 1  # a full last column would wrap
-        self._panel = panel(self._info, snapshot, self._history, columns, self._style)
+        self._panel = panel(self._info, snapshot, self.history, columns, self._style)
         write(self._stream, self._erasing() + self._drawing())
 
     def finished(self, result: RunResult) -> None:

@@ -1,0 +1,27 @@
+"""The limits the operating system puts on one process."""
+
+from __future__ import annotations
+
+try:
+    import resource
+except ImportError:  # not a POSIX system
+    resource = None  # type: ignore[assignment]
+
+
+def raise_file_limit() -> int:
+    """How many files and sockets this process may open, after raising the soft limit to the hard one.
+
+    A virtual user needs a socket of its own, and 1,024, the usual soft limit, is soon reached.
+    Children inherit the limit. 0 where the limit is unknown.
+    """
+    if resource is None:
+        return 0
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 1_048_576 if hard == resource.RLIM_INFINITY else hard
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return soft
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (OSError, ValueError):  # macOS refuses more than its own maximum
+        return soft
+    return wanted
