@@ -1,0 +1,16 @@
+"""The same for Locust's fast client."""
+
+import os
+
+from locust import FastHttpUser, constant, task
+
+PATH = os.environ.get("BENCH_PATH", "/")
+HEADERS = {"Connection": "close"} if os.environ.get("BENCH_CLOSE") else None
+
+
+class Asker(FastHttpUser):
+    wait_time = constant(3600 if os.environ.get("BENCH_IDLE") else 0)
+
+    @task
+    def ask(self):
+        self.client.get(PATH, headers=HEADERS)
