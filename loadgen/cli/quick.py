@@ -22,7 +22,7 @@ from loadgen.errors import ConfigError
 
 EXAMPLES = """
 loadgen quick http://localhost:8000/ -c 50 -d 30s
-loadgen quick https://shop.test/cart -m POST -H 'Content-Type: application/json' --body '{"id": 7}'
+loadgen quick https://shop.test/cart -H 'Content-Type: application/json' --body '{"id": 7}'
 loadgen quick http://localhost:8000/ -c 10 -d 5s --json - | jq .totals.response_ms.p99
 """
 
