@@ -1,191 +1,163 @@
-"""One run from start to end, on the hub: starts workers, lets `Run` decide, passes its commands on.
-
-A run on this machine is a cluster of one: the same service, the same messages and the same worker
-process as on many machines.
-"""
+"""What the ledger keeps of one worker: its names, its audit counters, its newest health."""
 
 from __future__ import annotations
 
-import hashlib
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
 
-from loadgen.clock import Clock
-from loadgen.errors import LoadgenError, ScenarioError
-from loadgen.master.cluster import Cluster, ClusterEvent, CustomMessage, MemberChanged, MemberFailed
-from loadgen.master.ledger import Ledger
-from loadgen.master.local import LocalWorker, LocalWorkers
-from loadgen.master.members import MemberState
-from loadgen.master.run import Assign, Command, LoseUnsettled, Quit, Run, Stop
-from loadgen.master.service import Service, set_switch_interval
-from loadgen.master.snapshots import RunIdentity, compose
-from loadgen.master.store import MemoryStore
-from loadgen.metrics.recorder import LogRecord
-from loadgen.metrics.snapshot import RunState, Snapshot
-from loadgen.plan import UserPlan
-from loadgen.settings import WorkerSettings
-from loadgen.wire.keys import derive_keys, new_secret
-from loadgen.wire.messages import UID_BYTES
+import numpy as np
+import numpy.typing as npt
 
-LOOPBACK = "127.0.0.1"
-_TURN_S = 0.1
-_TAIL_LINES = 30
+from loadgen.errors import Malformed
+from loadgen.master.totals import Totals
+from loadgen.metrics.decoding import COUNT, SERIES, SUM_US, TOTAL_COUNT, TOTAL_SUM_US, Delta
+from loadgen.metrics.errorbook import OTHER
+from loadgen.metrics.health import Health
+from loadgen.metrics.histogram import Histogram
+from loadgen.metrics.tally import COUNTED_KINDS, KIND_SLOTS, Kind
 
-StartInline = Callable[[str, bytes], None]  # (endpoint, secret): run a worker in this process
+Ints = npt.NDArray[np.int64]
+_UNKNOWN = -1
+_COUNTED = sorted(COUNTED_KINDS)
+_BOTH = slice(COUNT, SUM_US + 1, SUM_US - COUNT)  # the columns count and sum_us
+_BOTH_TOTALS = slice(TOTAL_COUNT, TOTAL_SUM_US + 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """What one run is: the plan, who runs it, and what workers are told."""
+class WorkerReport:
+    """One worker, as its deltas so far describe it."""
 
-    run_id: str
-    plan: UserPlan
-    settings: WorkerSettings
-    workers: int
-    stop_timeout_s: float
-
-
-class Observer(Protocol):
-    """Who is told how the run goes."""
-
-    def update(self, snapshot: Snapshot) -> None: ...
-    def note(self, text: str) -> None: ...
-    def log(self, line: str) -> None: ...
-    def record(self, record: LogRecord) -> None: ...
-    def custom(self, worker: str, kind: str, data: object) -> None: ...
-
-
-class InternalError(LoadgenError):
-    """A bug of ours; the message is a traceback."""
+    worker: str
+    last_seq: int = 0  # of the newest applied delta
+    end_ms: int = 0  # how far its measurements reach, master time since the run's start
+    final: bool = False  # nothing more will come
+    users: int = 0
+    users_by_class: dict[str, int] = field(default_factory=dict)
+    requests: int = 0
+    iterations_in_flight: int = 0
+    connections_opened: int = 0
+    requests_on_reused: int = 0
+    cpu_percent: float = 0.0  # of one core, newest window
+    cpu_percent_max: float = 0.0  # highest of all windows
+    rss_bytes: int = 0
+    lag_ms_p99: float = 0.0  # hub lag over the whole run
+    lag_ms_max: float = 0.0
+    generator_errors: int = 0
+    throttled_us: int = 0
+    health: Health | None = None  # of the newest window; None before the first delta
 
 
 class Session:
-    """Run one job. `stop` may be called from any greenlet of the hub while `run` is under way."""
+    """The state of one worker's stream of deltas. Not shared, not pure: the ledger changes it."""
 
-    def __init__(self, job: Job, observer: Observer, clock: Clock, start_inline: StartInline | None = None) -> None:
-        self.snapshot = Snapshot(run_id=job.run_id)
-        self.error: LoadgenError | None = None
-        self._job = job
-        self._observer = observer
-        self._clock = clock
-        self._start_inline = start_inline
-        self._run = Run(job.plan, job.workers, job.stop_timeout_s, clock.now_ns())
-        self._identity = RunIdentity(job.run_id, clock.wall_s())
-        self._secret = new_secret()
-        self._service = Service(derive_keys(self._secret), clock)
-        self._children = LocalWorkers(self._child_ended, self._child_said)
-        self._tails: dict[bytes, deque[str]] = {}
-        self._shown: Any = None
+    def __init__(self, worker: str) -> None:
+        self.worker = worker
+        self.last_seq = 0
+        self.names: dict[int, tuple[str, str]] = {0: ("", OTHER)}  # as merged by the ledger
+        self.slots: Ints = np.full(KIND_SLOTS, _UNKNOWN, dtype=np.int64)  # by key: series id * KIND_SLOTS + kind
+        self.sealed: Ints = np.zeros((KIND_SLOTS, 2), dtype=np.int64)  # count and sum_us applied so far, by key
+        self.books: tuple[int, ...] = (0,) * 6
+        self.users: dict[str, int] = {}
+        self.final = False
+        self.end_ms = 0
+        self.health: Health | None = None
+        self.cpu_percent_max = 0.0
+        self.lag = Histogram()
+        self.generator_errors = 0
+        self.throttled_us = 0
+        self.connections_opened = 0
+        self.requests_on_reused = 0
 
-    @property
-    def state(self) -> RunState:
-        return self._run.state
+    def check(self, delta: Delta) -> None:
+        """Raise Malformed if the delta names a series this worker never introduced."""
+        new = {number for number, _method, _name in delta.names}
+        if len(new) != len(delta.names) or not new.isdisjoint(self.names):
+            raise Malformed(f"{self.worker} introduced a series twice")
+        known = self.names.keys() | new if new else self.names.keys()
+        used = {number for number, _ in delta.outcomes} | {number for number, _ in delta.phases}
+        used.update(row.series for row in delta.errors)
+        if len(delta.latencies.rows):
+            used.update(delta.latencies.rows[:, SERIES].tolist())
+        if not used <= known:
+            raise Malformed(f"{self.worker} used a series it never introduced")
 
-    @property
-    def interrupted(self) -> bool:
-        return self._run.interrupted
+    def slots_of(self, keys: Ints, totals: Totals) -> Ints:
+        """The ledger's slots of these rising keys, made where they are new."""
+        if keys[-1] >= len(self.slots):
+            self._grow(int(keys[-1]) + 1)
+        slots = self.slots[keys]
+        if slots.min() == _UNKNOWN:
+            for key in keys[slots == _UNKNOWN].tolist():
+                series, kind = divmod(key, KIND_SLOTS)
+                self.slots[key] = totals.slot(*self.names[series], Kind(kind))
+            slots = self.slots[keys]
+        return slots
 
-    def stop(self, *, interrupted: bool) -> None:
-        """Stop gracefully; called a second time, stop now."""
-        self._run.ask_to_stop(interrupted=interrupted)
-        self._service.news.set()
+    def audit_rows(self, rows: Ints, keys: Ints) -> str:
+        """Whether what was applied adds up to what the worker says it recorded; "" if so.
 
-    def send_custom(self, kind: str, data: object, worker: str | None = None) -> None:
-        """Send a message of the scenario to one worker, or to all."""
-        self._service.tell(lambda cluster, now_ns: cluster.send_custom(kind, data, worker, now_ns))
+        After a difference the worker's totals are taken as the new base, so each fault shows once.
+        """
+        expected = self.sealed[keys] + rows[:, _BOTH]
+        stated = rows[:, _BOTH_TOTALS]
+        self.sealed[keys] = stated
+        wrong = expected != stated
+        if not wrong.any():
+            return ""
+        row = int(wrong.any(axis=1).argmax())
+        method, name = self.names[int(rows[row, SERIES])]
+        have, want = expected[row].tolist(), stated[row].tolist()
+        return f"{method} {name}: {have[0]} samples of {have[1]} µs arrived, {want[0]} of {want[1]} µs were recorded"
 
-    def run(self) -> Snapshot:
-        """Run the job to its end and return the final, detailed snapshot."""
-        set_switch_interval()
-        port = self._service.listen(LOOPBACK, 0)
-        endpoint = f"{LOOPBACK}:{port}"
-        try:
-            if self._start_inline is None:
-                self._children.spawn(self._job.workers, endpoint, self._secret)
-            self._service.start(self._new_cluster())
-            if self._start_inline is not None:
-                self._start_inline(endpoint, self._secret)
-            self._loop()
-            self._conclude()
-        finally:
-            self._children.close()
-            self._service.close()
-        self.error = self._run.error
-        return self.snapshot
+    def audit_books(self, increments: tuple[int, ...], stated: tuple[int, ...]) -> str:
+        """The same for iterations; "" if they add up."""
+        expected = tuple(a + b for a, b in zip(self.books, increments, strict=True))
+        self.books = stated
+        return "" if expected == stated else f"iterations {list(expected)} arrived, {list(stated)} were recorded"
 
-    def _new_cluster(self) -> Cluster:
-        run_id = hashlib.blake2b(self._job.run_id.encode(), digest_size=UID_BYTES).digest()
-        return Cluster(run_id, self._job.settings.to_wire(), Ledger(), MemoryStore())
+    def take_health(self, delta: Delta) -> None:
+        health = delta.health
+        self.health = health
+        self.cpu_percent_max = max(self.cpu_percent_max, health.cpu_percent)
+        self.lag.merge(health.lag)
+        self.generator_errors += health.generator_errors
+        self.throttled_us += health.throttled_us
 
-    def _loop(self) -> None:
-        while self._run.state is not RunState.FINISHED:
-            self._service.news.wait(_TURN_S)
-            self._service.news.clear()
-            self._check_thread()
-            for event in self._service.take_events():
-                self._on_event(event)
-            self._pass_logs()
-            view = self._service.view
-            for command in self._run.step(view.members if view else (), self._clock.now_ns()):
-                self._carry_out(command)
-            if view is not None and view is not self._shown:
-                self._shown = view
-                self.snapshot = compose(self._identity, self._run, view, detailed=False)
-                self._observer.update(self.snapshot)
+    def report(self) -> WorkerReport:
+        health = self.health
+        started, ok, failed, cancelled = self.books[:4]
+        return WorkerReport(
+            worker=self.worker,
+            last_seq=self.last_seq,
+            end_ms=self.end_ms,
+            final=self.final,
+            users=sum(self.users.values()),
+            users_by_class=dict(self.users),
+            requests=int(self.sealed[:, 0].reshape(-1, KIND_SLOTS)[:, _COUNTED].sum()),
+            iterations_in_flight=started - ok - failed - cancelled,
+            connections_opened=self.connections_opened,
+            requests_on_reused=self.requests_on_reused,
+            cpu_percent=health.cpu_percent if health else 0.0,
+            cpu_percent_max=self.cpu_percent_max,
+            rss_bytes=health.rss_bytes if health else 0,
+            lag_ms_p99=_lag_ms(self.lag, 0.99),
+            lag_ms_max=_lag_ms(self.lag, 1.0),
+            generator_errors=self.generator_errors,
+            throttled_us=self.throttled_us,
+            health=health,
+        )
 
-    def _conclude(self) -> None:
-        view = self._service.final_view()
-        self._check_thread()
-        self._pass_logs()
-        if view is not None:
-            self.snapshot = compose(self._identity, self._run, view, detailed=True)
-            self._observer.update(self.snapshot)
+    def _grow(self, needed: int) -> None:
+        size = len(self.slots)
+        while size < needed:
+            size *= 2
+        slots: Ints = np.full(size, _UNKNOWN, dtype=np.int64)
+        slots[: len(self.slots)] = self.slots
+        sealed: Ints = np.zeros((size, 2), dtype=np.int64)
+        sealed[: len(self.sealed)] = self.sealed
+        self.slots, self.sealed = slots, sealed
 
-    def _check_thread(self) -> None:
-        if self._service.crashed:
-            raise InternalError(f"the master's data thread died:\n{self._service.crashed}")
 
-    def _pass_logs(self) -> None:
-        for record in self._service.take_logs():
-            self._observer.record(record)
-
-    def _carry_out(self, command: Command) -> None:
-        match command:
-            case Assign(plan, start_ns):
-                self._identity = RunIdentity(
-                    self._job.run_id, self._clock.wall_s() + (start_ns - self._clock.now_ns()) / 1e9
-                )
-                self._service.tell(lambda cluster, now_ns: cluster.assign(plan, start_ns, now_ns))
-            case Stop(timeout_s):
-                self._observer.note("stopping" if timeout_s else "stopping now")
-                self._service.tell(lambda cluster, now_ns: cluster.stop(timeout_s, now_ns))
-            case LoseUnsettled(reason):
-                self._service.tell(lambda cluster, _now_ns: cluster.lose_unsettled(reason))
-            case Quit():
-                self._service.tell(lambda cluster, now_ns: cluster.quit(now_ns))
-
-    # -- what happens to workers
-
-    def _on_event(self, event: ClusterEvent) -> None:
-        match event:
-            case MemberFailed(worker, code, text, traceback):
-                hints = (traceback,) if traceback else ()
-                self._run.abort(ScenarioError(f"worker {worker}: {text}", code=code, hints=hints))
-            case MemberChanged(worker, MemberState.LOST, reason):
-                self._observer.note(f"worker {worker} was lost: {reason}; its users are gone")
-            case CustomMessage(worker, kind, data):
-                self._observer.custom(worker, kind, data)
-
-    def _child_said(self, child: LocalWorker, line: str) -> None:
-        self._tails.setdefault(child.uid, deque(maxlen=_TAIL_LINES)).append(line)
-        self._observer.log(line)
-
-    def _child_ended(self, child: LocalWorker) -> None:
-        uid, text = child.uid, child.exit_text
-        self._service.tell(lambda cluster, _now_ns: cluster.lose(uid, text))
-        if self._run.state in (RunState.CREATED, RunState.WAITING):
-            tail = tuple(self._tails.get(uid, ()))
-            self._run.abort(LoadgenError(f"a worker process (pid {child.pid}) {text} before the run began", hints=tail))
-            self._service.news.set()
+def _lag_ms(lag: Histogram, q: float) -> float:
+    """A percentile of the hub lag in ms, 0.0 without samples. The exact maximum is not sent, so 1.0 is a bucket too."""
+    us = lag.percentile(min(q, 1.0), 0, lag.highest_us())
+    return (us or 0.0) / 1000

@@ -90,6 +90,13 @@ class Histogram:
                 return clamped_value_us(index, min_us, max_us)
         raise AssertionError("count is not the sum of the buckets")
 
+    def highest_us(self) -> int:
+        """The largest value of the highest bucket that holds something; 0 without samples."""
+        if not self.counts:
+            return 0
+        low, width = bucket_bounds_us(max(self.counts))
+        return low + width - 1
+
     def to_blobs(self) -> tuple[bytes, bytes]:
         """(indexes as <u2, counts as unsigned integers of the smallest width that fits)."""
         items = self.items()

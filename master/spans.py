@@ -1,0 +1,111 @@
+"""Merged latencies of a span of seconds, packed: only buckets that hold something.
+
+A slot is the number of one (method, name, kind); a key is slot * BUCKETS + bucket index. Merging is
+integer addition (and min, max), so neither order nor grouping can change a result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from loadgen.metrics.decoding import BYTES, COUNT, MAX_US, MIN_US, SUM_US, Latencies
+from loadgen.metrics.histogram import BUCKETS
+from loadgen.metrics.tally import NO_MIN_US
+
+Ints = npt.NDArray[np.int64]
+
+# Sorting costs about 60 ns a key, a dense pass 4 ns a bin (numpy 2.4, 2 cores): take the cheaper.
+_BINS_PER_KEY = 15
+
+
+@dataclass(frozen=True, slots=True)
+class SpanRows:
+    """All samples whose delta covered [first_s, last_s], both whole seconds since the run's start.
+
+    `slots` are distinct and rise; so do `keys`. The five columns stand beside `slots`.
+    """
+
+    first_s: int
+    last_s: int
+    slots: Ints
+    count: Ints
+    bytes: Ints
+    sum_us: Ints
+    min_us: Ints
+    max_us: Ints
+    keys: Ints
+    counts: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Latencies of one delta, with the ledger's slot of each row."""
+
+    slots: Ints
+    latencies: Latencies
+
+
+def pack(first_s: int, last_s: int, parts: Sequence[Part]) -> SpanRows:
+    """The sum of many deltas (at least one) of the same span."""
+    slots = np.concatenate([part.slots for part in parts])
+    rows = np.concatenate([part.latencies.rows for part in parts])
+    n_buckets = np.concatenate([part.latencies.rows[:, 7] for part in parts])
+    keys = np.repeat(slots * BUCKETS, n_buckets)
+    keys += np.concatenate([part.latencies.indexes for part in parts])
+    counts = _as_int64([part.latencies.counts for part in parts])
+    columns = [rows[:, column] for column in (COUNT, BYTES, SUM_US, MIN_US, MAX_US)]
+    return SpanRows(first_s, last_s, *_merge_rows(slots, columns), *_merge_keys(keys, counts))
+
+
+def merge(spans: Sequence[SpanRows]) -> SpanRows:
+    """The sum of several packed spans (at least one), from the first second of any to the last."""
+    if len(spans) == 1:
+        return spans[0]
+    slots = np.concatenate([span.slots for span in spans])
+    columns = [
+        np.concatenate([getattr(span, name) for span in spans])
+        for name in ("count", "bytes", "sum_us", "min_us", "max_us")
+    ]
+    keys = np.concatenate([span.keys for span in spans])
+    counts = np.concatenate([span.counts for span in spans])
+    first_s = min(span.first_s for span in spans)
+    last_s = max(span.last_s for span in spans)
+    return SpanRows(first_s, last_s, *_merge_rows(slots, columns), *_merge_keys(keys, counts))
+
+
+def _as_int64(arrays: Sequence[npt.NDArray[Any]]) -> Ints:
+    """One array; widths differ from delta to delta."""
+    return np.concatenate([array.astype(np.int64) for array in arrays])
+
+
+def _merge_rows(slots: Ints, columns: Sequence[Ints]) -> tuple[Ints, Ints, Ints, Ints, Ints, Ints]:
+    """(distinct slots, count, bytes, sum_us, min_us, max_us)."""
+    distinct, where = np.unique(slots, return_inverse=True)
+    sums = np.zeros((3, len(distinct)), dtype=np.int64)
+    for total, column in zip(sums, columns, strict=False):
+        np.add.at(total, where, column)
+    lowest = np.full(len(distinct), NO_MIN_US, dtype=np.int64)
+    highest = np.zeros(len(distinct), dtype=np.int64)
+    np.minimum.at(lowest, where, columns[3])
+    np.maximum.at(highest, where, columns[4])
+    return distinct, sums[0], sums[1], sums[2], lowest, highest
+
+
+def _merge_keys(keys: Ints, counts: Ints) -> tuple[Ints, Ints]:
+    """(distinct rising keys, their sums)."""
+    low = int(keys.min())
+    bins = int(keys.max()) - low + 1
+    if bins <= _BINS_PER_KEY * len(keys):
+        dense = np.zeros(bins, dtype=np.int64)
+        np.add.at(dense, keys - low, counts)
+        filled = np.flatnonzero(dense)
+        return filled + low, dense[filled]
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+    return ordered[starts], np.add.reduceat(counts[order], starts)
