@@ -8,12 +8,17 @@ import pytest
 
 from tests.house.sources import ROLES, ROOT, Import, all_imports, imports_of, modules, within
 
-# What each role must not know. The command line starts all of them, so none of them knows it.
+# The outermost layer: what a user types, and the demo that is shown with it.
+OUTER = ("loadgen.cli", "loadgen.demo")
+
+# What each part must not know. The command line starts the roles, so none of them knows it.
 FORBIDDEN = {
-    "loadgen.worker": ("loadgen.master", "loadgen.web", "loadgen.cli"),
-    "loadgen.master": ("loadgen.worker", "loadgen.web", "loadgen.cli"),
-    "loadgen.web": ("loadgen.worker", "loadgen.master", "loadgen.cli"),
+    "loadgen.worker": ("loadgen.master", "loadgen.web", *OUTER),
+    "loadgen.master": ("loadgen.worker", "loadgen.web", *OUTER),
+    "loadgen.web": ("loadgen.worker", "loadgen.master", *OUTER),
+    "loadgen.demo": ("loadgen.worker", "loadgen.master", "loadgen.web"),
 }
+ROLE_PACKAGES = tuple(f"loadgen.{role}" for role in ROLES)
 
 # What web may know of the master: its read model is loadgen.metrics.snapshot, so nothing yet.
 WEB_MAY_IMPORT: tuple[str, ...] = ()
@@ -52,10 +57,9 @@ def excused(found: Import) -> bool:
     )
 
 
-def rank_and_file(module: str) -> bool:
-    """Whether a module belongs to the shared core: in loadgen, but neither a role nor the command line."""
-    outer = ("loadgen.cli", *FORBIDDEN)
-    return within(module, "loadgen") and not any(within(module, package) for package in outer)
+def in_core(module: str) -> bool:
+    """Whether a module is shared by every process: in loadgen, but neither a role nor the outermost layer."""
+    return within(module, "loadgen") and not any(within(module, package) for package in (*OUTER, *ROLE_PACKAGES))
 
 
 def breaks(found: Import) -> bool:
@@ -64,8 +68,8 @@ def breaks(found: Import) -> bool:
         return True
     if excused(found):
         return False
-    if rank_and_file(found.importer):
-        return any(found.reaches(package) for package in ("loadgen.cli", *FORBIDDEN))
+    if in_core(found.importer):
+        return any(found.reaches(package) for package in (*OUTER, *ROLE_PACKAGES))
     if found.importer.startswith("loadgen.web") and any(found.reaches(allowed) for allowed in WEB_MAY_IMPORT):
         return False
     return any(
@@ -97,6 +101,8 @@ def test_the_deciding_parts_know_no_socket_no_clock_and_no_chance() -> None:
         ("loadgen.users", "def late():\n    from loadgen.web.app import make"),
         ("loadgen.users", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import loadgen.master.ledger"),
         ("loadgen.users", "import loadgen.cli.run"),
+        ("loadgen.users", "import loadgen.demo.target"),
+        ("loadgen.demo.lesson", "import loadgen.master.run"),
         ("loadgen.worker.agent", "from loadgen.master.ledger import Ledger"),
         ("loadgen.master.run", "import loadgen.worker"),
         ("loadgen.master.run", "from loadgen.cli import running"),
@@ -115,6 +121,7 @@ def test_a_planted_import_is_found(importer: str, source: str) -> None:
     ("importer", "source"),
     [
         ("loadgen.cli.run", "import loadgen.master.run, loadgen.worker.agent, loadgen.web.app"),
+        ("loadgen.demo.lesson", "from loadgen.cli.screen import Screen"),
         ("loadgen.master.run", "from loadgen.metrics.snapshot import Snapshot"),
         ("loadgen.web.app", "from loadgen.metrics.snapshot import Snapshot"),
         ("loadgen.debugging", "def run_single_user():\n    from loadgen.worker.swarm import Swarm"),
