@@ -2,7 +2,7 @@
 
 Pure deciders: `cluster` (members and messages), `assign` (who runs what), `ledger` (exactly once, merge),
 `run` (state machine), `thresholds`, `verdict`, `outcome`. Shells: `service` (the native thread with the
-sockets), `local` (worker processes on this machine), `session` (one run from start to end).
+sockets), `local` (worker processes on this machine), `conductor` (one run from start to end).
 """
 
 if __name__ != "loadgen.master":  # the same module under two names would break every type check

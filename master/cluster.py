@@ -68,7 +68,14 @@ class CustomMessage:
     data: object
 
 
-ClusterEvent = MemberFailed | MemberChanged | CustomMessage
+@dataclass(frozen=True, slots=True)
+class StopAsked:
+    """A worker's scenario wants the run to end."""
+
+    worker: str
+
+
+ClusterEvent = MemberFailed | MemberChanged | CustomMessage | StopAsked
 
 
 class Cluster:
@@ -159,6 +166,8 @@ class Cluster:
                 self.events.append(MemberChanged(member.id, member.state))
         elif kind is MessageType.CUSTOM:
             self.events.append(CustomMessage(member.id, str(body.get("type", "")), body.get("data")))
+        elif kind is MessageType.ASK_STOP:
+            self.events.append(StopAsked(member.id))
         elif kind is MessageType.BYE:
             self._move(member, MemberEvent.LEFT, str(body.get("reason", "")))
 

@@ -21,6 +21,7 @@ import gevent
 from gevent.fileobject import FileObject
 
 import loadgen
+from loadgen.waiting import wait_until
 
 KILL_AFTER_S = 5.0
 
@@ -44,7 +45,7 @@ class LocalWorkers:
         self._on_exit = on_exit
         self._on_line = on_line
         self._watchers: list[Any] = []
-        self._readers: list[gevent.Greenlet] = []
+        self._readers: list[gevent.Greenlet[..., None]] = []
 
     def spawn(self, count: int, endpoint: str, secret: bytes) -> None:
         """Start `count` workers that join the master at `endpoint`."""
@@ -102,9 +103,7 @@ class LocalWorkers:
             watcher.close()
 
     def _wait(self, timeout_s: float) -> None:
-        with gevent.Timeout(timeout_s, False):
-            while self.alive:
-                gevent.sleep(0.01)
+        wait_until(lambda: not self.alive, timeout_s)
 
 
 def _close_quietly(child: LocalWorker) -> None:

@@ -23,8 +23,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loadgen.errors import LoadgenError, WorkersMissing
+from loadgen.master.cluster_view import MemberView
 from loadgen.master.members import MemberState
-from loadgen.master.views import MemberView
 from loadgen.metrics.snapshot import RunState
 from loadgen.plan import UserPlan
 

@@ -24,8 +24,9 @@ from gevent.event import Event
 
 from loadgen.clock import Clock
 from loadgen.master.cluster import Cluster, ClusterEvent
-from loadgen.master.views import ClusterView, view_of
-from loadgen.metrics.recorder import LogRecord
+from loadgen.master.cluster_view import ClusterView, view_of
+from loadgen.master.ledger import LogRecord
+from loadgen.waiting import wait_until
 from loadgen.wire.keys import CurveKeys
 from loadgen.wire.sockets import configure_router
 
@@ -101,10 +102,7 @@ class Service:
     def final_view(self, timeout_s: float = 30.0) -> ClusterView | None:
         """A view with every histogram, made after all commands told so far; None if the thread is gone."""
         self.tell(lambda cluster, now_ns: self._detailed.append(view_of(cluster, now_ns, detailed=True)))
-        with gevent.Timeout(timeout_s, False):
-            while not self._detailed and not self._finished:
-                self.news.wait(0.2)
-                self.news.clear()
+        wait_until(lambda: bool(self._detailed) or self._finished, timeout_s)
         return self._detailed.pop() if self._detailed else None
 
     def close(self) -> None:

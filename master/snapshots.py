@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from loadgen.master.cluster_view import ClusterView, MemberView
 from loadgen.master.members import MemberState
 from loadgen.master.run import Run
-from loadgen.master.views import ClusterView, MemberView
 from loadgen.metrics.snapshot import RunState, Snapshot
 from loadgen.units import format_duration
 

@@ -233,6 +233,10 @@ class Agent:
     def send_custom(self, kind: str, data: object) -> None:
         self._send(MessageType.CUSTOM, {"type": kind, "data": data})
 
+    def ask_to_stop(self) -> None:
+        """The scenario wants the whole run to end."""
+        self._send(MessageType.ASK_STOP, {})
+
     def leave(self, reason: str) -> None:
         """Say goodbye: the process is about to end."""
         self._send(MessageType.BYE, {"reason": reason})

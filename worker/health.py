@@ -25,11 +25,10 @@ class HealthMonitor:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lag = Histogram()
-        self._lag_max_us = 0
         self._wall_ns = clock.now_ns()
         self._cpu_s = _cpu_s()
         self._throttled_us = throttled_us()
-        self._ticker: gevent.Greenlet | None = None
+        self._ticker: gevent.Greenlet[[], None] | None = None
 
     def start(self) -> None:
         self._ticker = gevent.spawn(self._tick)

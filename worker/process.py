@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import resource
 from argparse import Namespace
 from dataclasses import dataclass
 
@@ -18,12 +17,14 @@ from gevent.event import Event
 
 from loadgen.clock import Clock, SystemClock
 from loadgen.environment import Environment
-from loadgen.errors import LoadgenError, Malformed, ScenarioError
+from loadgen.errors import Malformed, ScenarioError
+from loadgen.limits import raise_file_limit
+from loadgen.mailbox import ScenarioMessage
 from loadgen.metrics.delta import Window, is_drained, seal
 from loadgen.metrics.recorder import Recorder
+from loadgen.runner import Runner
 from loadgen.scenario import Scenario, load_scenario
 from loadgen.settings import WorkerSettings
-from loadgen.tasks import filter_by_tags
 from loadgen.users import User
 from loadgen.wire.keys import derive_keys
 from loadgen.wire.link import Link
@@ -54,10 +55,10 @@ class Worker:
         self._health = HealthMonitor(clock)
         self._swarm: Swarm | None = None
         self._environment: Environment | None = None
-        self._backend = WorkerBackend(self._send_custom)
         self._scenario = scenario
         self._wake = Event()
         self._agent = Agent(uid, clock, self)
+        self._backend = WorkerBackend(self._agent)
         self._log_handler: logging.Handler | None = None
         self._link = Link(
             f"tcp://{endpoint}", derive_keys(secret), self._on_frames, self._on_connected, self._on_refused
@@ -82,8 +83,9 @@ class Worker:
         if self._log_handler is not None:
             logging.root.removeHandler(self._log_handler)
         if self._environment is not None:
-            self._environment.events.quitting.fire(environment=self._environment)
-            self._environment.close()
+            self._environment.events.quitting.fire(reverse=True, environment=self._environment)
+            if self._environment.has_http:
+                self._environment.http.close()
         self._link.close()
 
     # -- what comes in
@@ -114,7 +116,8 @@ class Worker:
     def start(self, assignment: Assignment, offset_ns: int) -> None:
         if self._swarm is None:
             raise RuntimeError("assigned before the scenario was loaded")
-        self._backend.target_users = sum(share.count for share in assignment.shares)
+        classes = assignment.plan.classes
+        self._backend.targets = {classes[share.class_index].name: share.count for share in assignment.shares}
         self._health.take(0)  # from here on health is measured
         self._swarm.start(assignment, offset_ns)
 
@@ -130,7 +133,8 @@ class Worker:
         return self._swarm.user_count if self._swarm is not None else 0
 
     def custom(self, kind: str, data: object) -> None:
-        self._backend.deliver(kind, data, self._environment)
+        if self._environment is not None:
+            self._backend.mailbox.deliver(ScenarioMessage(kind, data, "master"), self._environment)
 
     # -- the scenario
 
@@ -139,7 +143,7 @@ class Worker:
             classes = self._prepare(settings, index)
         except ScenarioError as exc:
             self._agent.load_failed(exc.code, exc.message, "\n".join(exc.hints))
-        except Exception as exc:  # noqa: BLE001 - an init listener of the scenario, or a bug: the master must hear of it
+        except Exception as exc:
             self._agent.load_failed("", f"{type(exc).__name__}: {exc}", "")
             logging.getLogger("loadgen").exception("the scenario could not be prepared")
         else:
@@ -152,8 +156,6 @@ class Worker:
         if scenario.sha256 != settings.scenario_sha256:
             raise ScenarioError(f"{settings.scenario_path} is not what the master has: it changed", code="LG305")
         classes = [cls for cls in scenario.user_classes if cls.__name__ in settings.classes]
-        for cls in classes:
-            filter_by_tags(cls, settings.tags, settings.exclude_tags)
         self._environment = self._new_environment(settings, scenario, classes)
         self._backend.index = index
         self._swarm = Swarm(
@@ -179,15 +181,15 @@ class Worker:
             host=settings.host,
             parsed_options=Namespace(**settings.options),
             recorder=self._recorder,
-            events=scenario.events,
             user_classes=classes,
             seed=settings.seed,
             clock=self._clock,
             tags=settings.tags,
             exclude_tags=settings.exclude_tags,
             dns_ttl_s=settings.dns_ttl_s,
-            backend=self._backend,
+            stop_timeout=settings.stop_timeout_s,
         )
+        environment.runner = Runner(environment, self._backend)
         environment.events.init.fire(environment=environment, runner=environment.runner, web_ui=None)
         return environment
 
@@ -198,24 +200,10 @@ class Worker:
     def _idle(self) -> None:
         self._agent.idle()
 
-    def _send_custom(self, kind: str, data: object) -> None:
-        self._agent.send_custom(kind, data)
 
-
-def run_worker(endpoint: str, secret: bytes, uid: bytes | None = None, scenario: Scenario | None = None) -> WorkerResult:
+def run_worker(
+    endpoint: str, secret: bytes, uid: bytes | None = None, scenario: Scenario | None = None
+) -> WorkerResult:
     """Run one worker to its end. Raises LoadgenError for what the user must know."""
     raise_file_limit()
     return Worker(endpoint, secret, uid or os.urandom(16), SystemClock(), scenario).run()
-
-
-def raise_file_limit() -> None:
-    """Every connection is a file descriptor: take as many as the system lets us have."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        except (ValueError, OSError):  # macOS: the hard limit may be no number it accepts
-            resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 10_240), hard))
-
-
-__all__ = ["LoadgenError", "Worker", "WorkerResult", "raise_file_limit", "run_worker"]

@@ -66,8 +66,8 @@ class Swarm:
         self._users: set[User] = set()
         self._stop_requested = Event()
         self._force_at_ns: int | None = None
-        self._supervisor: gevent.Greenlet | None = None
-        self._stopper: gevent.Greenlet | None = None
+        self._supervisor: gevent.Greenlet[..., None] | None = None
+        self._stopper: gevent.Greenlet[..., None] | None = None
 
     @property
     def user_count(self) -> int:

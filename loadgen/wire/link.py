@@ -14,6 +14,7 @@ import zmq.green as zmq
 from gevent.queue import Queue
 from zmq.utils.monitor import parse_monitor_message
 
+from loadgen.waiting import wait_until
 from loadgen.wire.keys import CurveKeys
 from loadgen.wire.messages import Header, MessageType, encode_header
 from loadgen.wire.sockets import LINGER_MS, configure_dealer
@@ -40,7 +41,7 @@ class Link:
         self._context = zmq.Context()
         self._socket: Any = self._context.socket(zmq.DEALER)
         self._queue: Queue[list[bytes]] = Queue()
-        self._greenlets: list[gevent.Greenlet] = []
+        self._greenlets: list[gevent.Greenlet[[], None]] = []
         self._monitor: Any = None
 
     def open(self) -> None:
@@ -58,9 +59,7 @@ class Link:
 
     def flush(self, timeout_s: float) -> None:
         """Wait until the queue was handed to the socket, at most so long."""
-        with gevent.Timeout(timeout_s, False):
-            while not self._queue.empty():
-                gevent.sleep(0.005)
+        wait_until(self._queue.empty, timeout_s, pause_s=0.002)
 
     def close(self) -> None:
         """End the greenlets and close the socket; what it holds is still sent for LINGER_MS."""

@@ -18,6 +18,7 @@
     HEARTBEAT   both   0                   as above                 {echo_ns, received_ns} | {users, state}
     CUSTOM      both   0                   as above                 {type, data}
     BYE         W->M   0                   last command applied     {reason}
+    ASK_STOP    W->M   0                   last command applied     {}   (the scenario wants the run to end)
 
 Deltas and commands are numbered 1, 2, 3, … and acknowledged cumulatively by the `ack` of any frame
 going the other way, so a lost frame is sent again and a repeated one is recognised. The same major
@@ -53,6 +54,7 @@ class MessageType(IntEnum):
     HEARTBEAT = 5
     CUSTOM = 6
     BYE = 7
+    ASK_STOP = 8
     WELCOME = 20
     REJECT = 21
     ASSIGN = 22
@@ -127,7 +129,7 @@ def decode(data: bytes, max_items: int = 100_000) -> Any:
             max_bin_len=MASTER_BODY_MAX_BYTES,
             max_ext_len=0,
         )
-    except Exception as exc:  # noqa: BLE001 - msgpack raises five unrelated classes for bad bytes
+    except Exception as exc:
         raise Malformed(f"not msgpack: {exc!r}"[:200]) from exc
 
 

@@ -3,9 +3,9 @@ from collections.abc import Sequence
 import pytest
 
 from loadgen.errors import ScenarioError, WorkersMissing
+from loadgen.master.cluster_view import MemberView
 from loadgen.master.members import MemberEvent, MemberState, transition
 from loadgen.master.run import WORKER_TIMEOUT_S, Assign, LoseUnsettled, Quit, Run, Stop
-from loadgen.master.views import MemberView
 from loadgen.metrics.snapshot import RunState, WorkerStatus
 from loadgen.plan import ClassCount, UserPlan
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from loadgen.master.cluster import Cluster
-from loadgen.master.ledger import LedgerView
 from loadgen.master.members import Member, MemberState
+from loadgen.master.view import LedgerView
 from loadgen.metrics.snapshot import WorkerStatus
 
 
