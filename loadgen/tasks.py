@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar, cast, final, overload
 
-from loadgen.errors import LoadgenError
+from loadgen.errors import LoadgenError, ScenarioError
 from loadgen.flow import InterruptTaskSet, RescheduleTaskImmediately
 from loadgen.identity import CHOICE_SHIFT
 from loadgen.iterating import ENDINGS, drive, leave
@@ -59,7 +59,7 @@ def task(weight: Any = 1) -> Any:
 def _mark_task(decorated: Any, weight: float) -> Any:
     name = getattr(decorated, "__name__", "")
     if name == "run":
-        raise LoadgenError("a task must not be called `run`: loadgen itself needs that name. Rename it")
+        raise ScenarioError("a task must not be called `run`, a name loadgen needs itself: rename it", code="LG105")
     if name in ("on_start", "on_stop"):
         logger.warning("%s is decorated with @task, so it also runs as a task", name)
     setattr(decorated, WEIGHT_MARK, weight)
