@@ -98,7 +98,7 @@ class Environment:
         settings = self._settings.get(cls)
         if settings is None:
             settings = self._settings[cls] = client_settings(cls)
-        return HttpClient(self.http, cls.base_url(self.host), user, settings)
+        return HttpClient(self.http, user.base_url(), user, settings)
 
     def table_of(self, holder: User | TaskSet) -> TaskTable:
         """The holder's tasks as --tags and --exclude-tags leave them, ready to choose from."""

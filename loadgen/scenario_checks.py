@@ -7,6 +7,7 @@
     LG110  two user classes of the same name
     LG111  wait_time is not callable
     LG113  weight or fixed_count is no number
+    LG116  an __init__ that does not call the one of its base
 
 Each message names the file and line where the thing stands.
 """
@@ -74,6 +75,7 @@ def check_classes(module: ModuleType, file: Path, classes: list[type[User]]) -> 
     for holder in holders:
         _task_list(holder, file)
         _wait_time(holder, file)
+        _initialiser(holder, file)
     for cls in classes:
         _numbers(cls, file)
         if not cls.abstract and (cls.weight > 0 or cls.fixed_count > 0):
@@ -171,6 +173,17 @@ def _wait_time(holder: Holder, file: Path) -> None:
             f"wait_time of {holder.__name__} is {value!r}, which cannot be called ({where(holder, file, 'wait_time')})",
             code="LG111",
             hints=(hint,),
+        )
+
+
+def _initialiser(holder: Holder, file: Path) -> None:
+    init = vars(holder).get("__init__")
+    if isinstance(init, FunctionType) and not {"super", "__init__"} & set(init.__code__.co_names):
+        argument = "environment" if issubclass(holder, User) else "parent"
+        raise ScenarioError(
+            f"{holder.__name__}.__init__ does not call its base ({where(holder, file, '__init__')})",
+            code="LG116",
+            hints=(f"Begin it with  super().__init__({argument})",),
         )
 
 

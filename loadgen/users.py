@@ -74,6 +74,8 @@ class User:
 
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
+        if environment.host:
+            self.host = environment.host
 
     def on_start(self) -> None:
         """Called once before the first task. If it raises, the user ends there."""
@@ -252,16 +254,19 @@ class HttpUser(User):
         """The same as self.client.rest()."""
         return self.client.rest(method, url, **kwargs)
 
-    @classmethod
-    def base_url(cls, host: str | None) -> str:
+    def base_url(self) -> str:
         """The URL that paths are joined to. Raises ConfigError if neither the run nor the class has one."""
-        url = host or cls.host
-        if not url:
-            raise ConfigError(
-                f"{cls.__name__} has no host",
-                hints=(f'Run with --host https://example.com, or write  host = "https://…"  in {cls.__name__}.',),
-            )
-        return url
+        if not self.host:
+            raise no_host(type(self))
+        return self.host
+
+
+def no_host(cls: type[User]) -> ConfigError:
+    """The error of an HttpUser that does not know what to load."""
+    return ConfigError(
+        f"{cls.__name__} has no host",
+        hints=(f'Run with --host https://example.com, or write  host = "https://…"  in {cls.__name__}.',),
+    )
 
 
 class FastHttpUser(HttpUser):
