@@ -34,7 +34,7 @@ def main() -> int:
     if {"requests", "users"} & set(chosen.only):
         rows += with_nginx(chosen, peers, int(str(machine["open_files"])))
     if "micro" in chosen.only:
-        rows += micro.measure(chosen.rounds, say)
+        rows += micro.measure(peers, chosen.rounds, say)
     say("")
     print(table(rows))
     print(f"\nmedians of {chosen.rounds} interleaved rounds; ratio = loadgen / peer; {machine}")

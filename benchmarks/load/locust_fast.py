@@ -8,9 +8,9 @@ PATH = os.environ.get("BENCH_PATH", "/")
 HEADERS = {"Connection": "close"} if os.environ.get("BENCH_CLOSE") else None
 
 
-class Asker(FastHttpUser):
+class Asker(FastHttpUser):  # type: ignore[misc]  # Locust is not in this environment
     wait_time = constant(3600 if os.environ.get("BENCH_IDLE") else 0)
 
     @task
-    def ask(self):
+    def ask(self) -> None:
         self.client.get(PATH, headers=HEADERS)

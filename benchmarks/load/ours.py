@@ -13,5 +13,5 @@ class Asker(HttpUser):
     wait_time = constant(3600 if os.environ.get("BENCH_IDLE") else 0)
 
     @task
-    def ask(self):
+    def ask(self) -> None:
         self.client.get(PATH, headers=HEADERS)
