@@ -111,8 +111,8 @@ class Run:
             self.state = RunState.RAMPING
             return [Assign(self.plan, self.start_ns)]
         if now_ns - self._created_ns > WORKER_TIMEOUT_S * 1e9:
-            text = f"{len(ready)} of {self._expected} workers were ready after {WORKER_TIMEOUT_S:.0f} s; run not started"
-            self.abort(WorkersMissing(text, code="LG301"))
+            text = f"{len(ready)} of {self._expected} workers were ready after {WORKER_TIMEOUT_S:.0f} s"
+            self.abort(WorkersMissing(f"{text}; run not started", code="LG301"))
             self.state = RunState.FINISHED
             return [Quit()]
         return []

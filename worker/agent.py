@@ -141,6 +141,7 @@ class Agent:
         self._sealed_ms = 0  # the end of the newest sealed window
         self._final_sealed = False
         self._idle = False
+        self._report: tuple[MessageType, dict[str, Any]] | None = None  # how the import went
         self._delta_sent_ns = 0
 
     # -- what the master says
@@ -213,12 +214,15 @@ class Agent:
 
     def loaded(self, classes: list[list[Any]]) -> None:
         """The scenario is imported; `classes` are rows of (name, weight, fixed_count)."""
+        self._report = (MessageType.READY, {"classes": classes})
         if self._move(AgentEvent.LOADED):
-            self._send(MessageType.READY, {"classes": classes})
+            self._send(*self._report)
 
     def load_failed(self, code: str, text: str, traceback: str) -> None:
+        """The scenario cannot be used; the master ends the run and shows why."""
+        self._report = (MessageType.FAILED, {"code": code, "text": text, "traceback": traceback})
         if self._move(AgentEvent.LOAD_FAILED):
-            self._send(MessageType.FAILED, {"code": code, "text": text, "traceback": traceback})
+            self._send(*self._report)
 
     def idle(self) -> None:
         """Every user ended by itself before the plan was over: say so at once, the run may end early."""
@@ -277,8 +281,14 @@ class Agent:
             self._resend()
         if self.state is not AgentState.JOINING and now_ns - self._heartbeat_sent_ns >= self._heartbeat_ns:
             self._heartbeat_sent_ns = now_ns
-            state = IDLE if self._idle and self.state is AgentState.RUNNING else self.state.value
-            self._send(MessageType.HEARTBEAT, {"users": self._host.users(), "state": state})
+            self._send_heartbeat()
+
+    def _send_heartbeat(self) -> None:
+        if self._report is not None and self.state in (AgentState.READY, AgentState.FAILED):
+            self._send(*self._report)  # the first one may have been lost
+            return
+        state = IDLE if self._idle and self.state is AgentState.RUNNING else self.state.value
+        self._send(MessageType.HEARTBEAT, {"users": self._host.users(), "state": state})
 
     def next_due_ns(self) -> int:
         """When `on_tick` has something to do, at the latest, on our clock."""
