@@ -69,7 +69,6 @@ class Ledger:
         self._uncommitted: dict[Span, SpanRows] = {}
         self._committed_slots = 0
         self._to_ack: dict[str, int] = {}
-        self._books = [0] * 6
         self._errors = Errors()
         self._task_errors = TaskErrors()
         self._checks = Checks()
@@ -143,7 +142,8 @@ class Ledger:
 
     def accounting(self) -> Accounting:
         """The iteration books of all workers. A plan with users plans nothing ahead: planned = started."""
-        started, ok, failed, cancelled, planned, dropped = self._books
+        books = [session.books for session in self._sessions.values()]
+        started, ok, failed, cancelled, planned, dropped = map(sum, zip(*books, strict=True)) if books else [0] * 6
         in_flight = started - ok - failed - cancelled
         return Accounting(planned or started + dropped, started, dropped, ok, failed, cancelled, in_flight)
 
@@ -179,7 +179,6 @@ class Ledger:
 
     def _apply_state(self, session: Session, seq: int, delta: Delta) -> None:
         self._check_sum(session, seq, session.audit_books(delta.books, delta.books_total))
-        self._books = [a + b for a, b in zip(self._books, delta.books, strict=True)]
         session.users = delta.users
         session.final = session.final or delta.final
         session.end_ms = max(session.end_ms, delta.window.end_ms)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass, field
+from operator import add
 
 import numpy as np
 import numpy.typing as npt
@@ -68,17 +70,22 @@ class Session:
         self.requests_on_reused = 0
 
     def check(self, delta: Delta) -> None:
-        """Raise Malformed if the delta names a series this worker never introduced."""
-        new = {number for number, _method, _name in delta.names}
-        if len(new) != len(delta.names) or not new.isdisjoint(self.names):
-            raise Malformed(f"{self.worker} introduced a series twice")
-        known = self.names.keys() | new if new else self.names.keys()
+        """Raise Malformed if the delta names a series this worker never introduced, or one twice."""
+        known: Set[int] = self.names.keys()
+        if delta.names:
+            new = {number for number, _method, _name in delta.names}
+            if len(new) != len(delta.names) or not new.isdisjoint(known):
+                raise Malformed(f"{self.worker} introduced a series twice")
+            known = known | new
         used = {number for number, _ in delta.outcomes} | {number for number, _ in delta.phases}
         used.update(row.series for row in delta.errors)
-        if len(delta.latencies.rows):
+        if not self._has_slots(delta.latencies.keys):  # who has a slot was introduced
             used.update(delta.latencies.rows[:, SERIES].tolist())
         if not used <= known:
             raise Malformed(f"{self.worker} used a series it never introduced")
+
+    def _has_slots(self, keys: Ints) -> bool:
+        return not len(keys) or (keys[-1] < len(self.slots) and self.slots[keys].min() != _UNKNOWN)
 
     def slots_of(self, keys: Ints, totals: Totals) -> Ints:
         """The ledger's slots of these rising keys, made where they are new."""
@@ -101,7 +108,7 @@ class Session:
         stated = rows[:, _BOTH_TOTALS]
         self.sealed[keys] = stated
         wrong = expected != stated
-        if not wrong.any():
+        if not np.count_nonzero(wrong):
             return ""
         row = int(wrong.any(axis=1).argmax())
         method, name = self.names[int(rows[row, SERIES])]
@@ -110,7 +117,7 @@ class Session:
 
     def audit_books(self, increments: tuple[int, ...], stated: tuple[int, ...]) -> str:
         """The same for iterations; "" if they add up."""
-        expected = tuple(a + b for a, b in zip(self.books, increments, strict=True))
+        expected = tuple(map(add, self.books, increments))
         self.books = stated
         return "" if expected == stated else f"iterations {list(expected)} arrived, {list(stated)} were recorded"
 

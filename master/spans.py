@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from loadgen.metrics.decoding import BYTES, COUNT, MAX_US, MIN_US, SUM_US, Latencies
+from loadgen.metrics.decoding import BYTES, COUNT, MAX_US, MIN_US, N_BUCKETS, SUM_US, Latencies
 from loadgen.metrics.histogram import BUCKETS
 from loadgen.metrics.tally import NO_MIN_US
 
@@ -54,10 +53,9 @@ def pack(first_s: int, last_s: int, parts: Sequence[Part]) -> SpanRows:
     """The sum of many deltas (at least one) of the same span."""
     slots = np.concatenate([part.slots for part in parts])
     rows = np.concatenate([part.latencies.rows for part in parts])
-    n_buckets = np.concatenate([part.latencies.rows[:, 7] for part in parts])
-    keys = np.repeat(slots * BUCKETS, n_buckets)
+    keys = np.repeat(slots * BUCKETS, rows[:, N_BUCKETS])
     keys += np.concatenate([part.latencies.indexes for part in parts])
-    counts = _as_int64([part.latencies.counts for part in parts])
+    counts = np.concatenate([part.latencies.counts for part in parts]).astype(np.int64)  # widths differ by delta
     columns = [rows[:, column] for column in (COUNT, BYTES, SUM_US, MIN_US, MAX_US)]
     return SpanRows(first_s, last_s, *_merge_rows(slots, columns), *_merge_keys(keys, counts))
 
@@ -76,11 +74,6 @@ def merge(spans: Sequence[SpanRows]) -> SpanRows:
     first_s = min(span.first_s for span in spans)
     last_s = max(span.last_s for span in spans)
     return SpanRows(first_s, last_s, *_merge_rows(slots, columns), *_merge_keys(keys, counts))
-
-
-def _as_int64(arrays: Sequence[npt.NDArray[Any]]) -> Ints:
-    """One array; widths differ from delta to delta."""
-    return np.concatenate([array.astype(np.int64) for array in arrays])
 
 
 def _merge_rows(slots: Ints, columns: Sequence[Ints]) -> tuple[Ints, Ints, Ints, Ints, Ints, Ints]:

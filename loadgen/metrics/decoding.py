@@ -31,6 +31,7 @@ _MAX_TEXT = 20_000  # bytes; a traceback in a script of four-byte characters
 _MAX_COUNT = 1 << 50  # in one bucket; keeps every sum inside 64 bits
 _MAX_INT = (1 << 63) - 1
 _COUNT_TYPES: dict[int, np.dtype[Any]] = {width: np.dtype(f"<u{width}") for width in (1, 2, 4, 8)}
+_EMPTY: list[object] = []
 _NO_ROWS: Ints = np.empty((0, ROW_FIELDS), dtype=np.int64)
 _NO_KEYS: Ints = np.empty(0, dtype=np.int64)
 _NO_BUCKETS: npt.NDArray[np.uint16] = np.empty(0, dtype=np.uint16)
@@ -130,20 +131,20 @@ def _delta(fields: dict[str, Any]) -> Delta:
     return Delta(
         window=_window(fields["window"]),
         final=_flag(get("final", False)),
-        names=[_name(item) for item in _list(get("names", []))],
+        names=[_name(item) for item in _list(get("names", _EMPTY))],
         latencies=_latencies(fields) if "rows" in fields else NO_LATENCIES,
-        outcomes=[(_series(i), _counts(counts)) for i, counts in _pairs(get("outcomes", []))],
-        phases=[(_series(i), _triples(rows)) for i, rows in _pairs(get("phases", []))],
+        outcomes=[(_series(i), _counts(counts)) for i, counts in _pairs(get("outcomes", _EMPTY))],
+        phases=[(_series(i), _triples(rows)) for i, rows in _pairs(get("phases", _EMPTY))],
         books=books[:6],
         books_total=books[6:],
         users=_counts(get("users", {})),
         checks={_text(name): _two(row) for name, row in _map(get("checks", {})).items()},
         counters={_text(name): _float(value) for name, value in _map(get("counters", {})).items()},
-        errors=[_error(item) for item in _list(get("errors", []))],
-        task_errors=[_task_error(item) for item in _list(get("task_errors", []))],
-        logs=[_log(item) for item in _list(get("logs", []))],
+        errors=[_error(item) for item in _list(get("errors", _EMPTY))],
+        task_errors=[_task_error(item) for item in _list(get("task_errors", _EMPTY))],
+        logs=[_log(item) for item in _list(get("logs", _EMPTY))],
         logs_dropped=_int(get("logs_dropped", 0)),
-        warnings=[_text(item) for item in _list(get("warnings", []))],
+        warnings=[_text(item) for item in _list(get("warnings", _EMPTY))],
         connections_opened=connections[0],
         requests_on_reused=connections[1],
         health=_health(fields["health"]),
@@ -158,7 +159,7 @@ def _latencies(fields: dict[str, Any]) -> Latencies:
     indexes = np.frombuffer(_blob(fields["indexes"]), dtype="<u2")
     counts = _bucket_counts(_blob(fields["counts"]), len(indexes))
     keys = rows[:, SERIES] * KIND_SLOTS + rows[:, KIND]
-    _require(len(keys) == 1 or bool((keys[1:] > keys[:-1]).all()), "rows do not rise or repeat")
+    _require(_all(keys[1:] > keys[:-1]), "rows do not rise or repeat")
     _check_buckets(rows, indexes, counts)
     return Latencies(rows, keys, indexes, counts)
 
@@ -166,20 +167,20 @@ def _latencies(fields: dict[str, Any]) -> Latencies:
 def _rows(blob: bytes) -> Ints:
     rows = np.frombuffer(blob, dtype="<i8").reshape(-1, ROW_FIELDS)
     _require(len(rows) > 0, "no rows")
-    lowest = rows.min(axis=0).tolist()
-    highest = rows.max(axis=0).tolist()
-    _require(min(lowest) >= 0, "a negative number in a row")
+    highest = rows.view("<u8").max(axis=0).tolist()
+    _require(max(highest) <= _MAX_INT, "a negative number in a row")  # it is a huge one without a sign
     _require(highest[SERIES] <= MAX_NAMES and highest[KIND] < KINDS, "a row of no known series or kind")
-    _require(lowest[COUNT] >= 1 and lowest[N_BUCKETS] >= 1, "a row without samples")
     _require(highest[N_BUCKETS] <= BUCKETS, "a row with too many buckets")
-    _require(bool((rows[:, MIN_US] <= rows[:, MAX_US]).all()), "a minimum above its maximum")
+    _require(_all(rows[:, N_BUCKETS]), "a row without samples")
+    _require(_all(rows[:, MIN_US] <= rows[:, MAX_US]), "a minimum above its maximum")
     return rows
 
 
 def _bucket_counts(blob: bytes, n: int) -> npt.NDArray[Any]:
     _require(n > 0 and len(blob) % n == 0 and len(blob) // n in _COUNT_TYPES, "counts do not fit the indexes")
     counts: npt.NDArray[Any] = np.frombuffer(blob, dtype=_COUNT_TYPES[len(blob) // n])
-    _require(int(counts.min()) >= 1 and int(counts.max()) <= _MAX_COUNT, "a bucket count out of range")
+    _require(_all(counts), "an empty bucket")
+    _require(counts.itemsize < 8 or int(counts.max()) <= _MAX_COUNT, "a bucket count out of range")
     return counts
 
 
@@ -190,10 +191,14 @@ def _check_buckets(rows: Ints, indexes: npt.NDArray[np.uint16], counts: npt.NDAr
     _require(int(indexes.max()) < BUCKETS, "a bucket index out of range")
     rising = indexes[1:] > indexes[:-1]
     rising[ends[:-1] - 1] = True  # from one row to the next it may fall
-    _require(bool(rising.all()), "bucket indexes do not rise")
-    starts = ends - rows[:, N_BUCKETS]
-    sums = np.add.reduceat(counts, starts, dtype=np.int64)
-    _require(bool((sums == rows[:, COUNT]).all()), "buckets do not add up to the row's count")
+    _require(_all(rising), "bucket indexes do not rise")
+    sums = np.add.reduceat(counts, ends - rows[:, N_BUCKETS], dtype=np.int64)
+    _require(_all(sums == rows[:, COUNT]), "buckets do not add up to the row's count")
+
+
+def _all(values: npt.NDArray[Any]) -> bool:
+    """Whether every value is true or not zero. A third of the time of `.all()` on arrays this small."""
+    return int(np.count_nonzero(values)) == len(values)
 
 
 def _require(condition: bool, otherwise: str) -> None:
@@ -315,7 +320,11 @@ def _sized(value: object, n: int) -> list[Any]:
 
 
 def _ints(value: object, n: int) -> tuple[int, ...]:
-    return tuple(_int(item) for item in _sized(value, n))
+    items = _sized(value, n)
+    for item in items:  # as _int, written out: every delta comes through here a dozen times
+        if type(item) is not int or not 0 <= item <= _MAX_INT:
+            raise ValueError(f"{item!r:.40} is no whole number in range")
+    return tuple(items)
 
 
 def _two(value: object) -> tuple[int, int]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Iterable
-from itertools import pairwise
 
 BUCKETS = 3287  # bucket_index(one hour) + 1
 LAST_BUCKET = BUCKETS - 1
@@ -104,14 +103,13 @@ class Histogram:
 
     @classmethod
     def from_blobs(cls, indexes: bytes, counts: bytes) -> Histogram:
-        """The reverse of `to_blobs`. Raises ValueError unless indexes rise strictly and counts are positive."""
+        """The reverse of `to_blobs`. Raises ValueError for a bucket that is empty, repeated or out of range."""
         keys = unpack_indexes(indexes)
         values = unpack_counts(counts, len(keys))
-        if any(a >= b for a, b in pairwise(keys)) or (keys and keys[-1] >= BUCKETS):
-            raise ValueError("bucket indexes do not rise or are out of range")
-        if 0 in values:
-            raise ValueError("an empty bucket was sent")
-        return cls(zip(keys, values, strict=True))
+        histogram = cls(zip(keys, values, strict=True))
+        if len(histogram.counts) != len(keys) or max(keys, default=0) >= BUCKETS or 0 in values:
+            raise ValueError("a bucket is empty, repeated or out of range")
+        return histogram
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Histogram) and self.counts == other.counts
