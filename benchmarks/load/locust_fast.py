@@ -11,6 +11,6 @@ HEADERS = {"Connection": "close"} if os.environ.get("BENCH_CLOSE") else None
 class Asker(FastHttpUser):  # type: ignore[misc]  # Locust is not in this environment
     wait_time = constant(3600 if os.environ.get("BENCH_IDLE") else 0)
 
-    @task
+    @task  # type: ignore[untyped-decorator]
     def ask(self) -> None:
         self.client.get(PATH, headers=HEADERS)
