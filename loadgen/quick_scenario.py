@@ -19,6 +19,7 @@ class Visitor(HttpUser):
         options = self.environment.parsed_options
         self.method: str = options.quick_method
         self.path: str = options.quick_path
+        self.name: str = options.quick_name  # secrets in the query masked
         self.arguments: dict[str, Any] = {"headers": dict(options.quick_headers)}
         if options.quick_body is not None:
             self.arguments["data"] = options.quick_body
@@ -27,4 +28,4 @@ class Visitor(HttpUser):
 
     @task
     def visit(self) -> None:
-        self.client.request(self.method, self.path, name=self.path, **self.arguments)
+        self.client.request(self.method, self.path, name=self.name, **self.arguments)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+import loadgen.demo
 from loadgen import __version__
 from loadgen.cli.options import (
     COUNT,
@@ -19,6 +21,8 @@ from loadgen.cli.options import (
 from loadgen.cli.verb import Verb
 
 _RAMP_SHARE = 0.7  # of the time users are added; the rest shows the shop at full load
+
+SCENARIO = Path(loadgen.demo.__file__).with_name("scenario.py")
 
 EXAMPLES = """
 loadgen demo                    # a shop, 2,400 visitors, 42 seconds
@@ -36,7 +40,6 @@ def command(**params: Any) -> int:
     """See a load test of a bundled service, offline, in under a minute."""
     from loadgen.cli.running import execute
     from loadgen.cli.terminal.screens import make_screen
-    from loadgen.demo import scenario
     from loadgen.demo.lesson import lesson
     from loadgen.demo.shop import running_shop
     from loadgen.limits import raise_file_limit
@@ -47,7 +50,7 @@ def command(**params: Any) -> int:
     with running_shop() as url:
         settings = run_settings(params, host=url, spawn_rate_per_s=params["users"] / (params["duration"] * _RAMP_SHARE))
         try:
-            code = execute(load_scenario(Path(scenario.__file__)), settings, screen)
+            code = execute(replace(load_scenario(SCENARIO), name="demo"), settings, screen)
         finally:
             screen.close()
     if screen.result is not None:

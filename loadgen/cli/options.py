@@ -168,11 +168,18 @@ def output_options() -> Decorator[_Command]:
             "--progress", type=_Parsed("time", _progress), default="auto", metavar="TIME|off",
             help="Plain progress lines, one each TIME, or none.",
         ),
-        option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", metavar="WHEN",
-            help="Colours: auto, always or never."),
+        look_options(),
+    )  # fmt: skip
+
+
+def look_options() -> Decorator[_Command]:
+    """--color, --ascii, -v: how it looks."""
+    when = click.Choice(["auto", "always", "never"])
+    return _all(
+        option("--color", type=when, default="auto", metavar="WHEN", help="Colours: auto, always or never."),
         option("--ascii", is_flag=True, help="Only ASCII characters."),
         option("-v", "--verbose", is_flag=True, callback=_note_verbose, help="Show tracebacks of errors."),
-    )  # fmt: skip
+    )
 
 
 def run_settings(params: Mapping[str, Any], *, custom: Mapping[str, Any] | None = None, **forced: Any) -> RunSettings:

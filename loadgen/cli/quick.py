@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import click
 
+import loadgen
 from loadgen import __version__
 from loadgen.cli.options import (
     COUNT,
@@ -19,6 +21,8 @@ from loadgen.cli.options import (
 )
 from loadgen.cli.verb import Verb
 from loadgen.errors import ConfigError
+
+SCENARIO = Path(loadgen.__file__).with_name("quick_scenario.py")
 
 EXAMPLES = """
 loadgen quick http://localhost:8000/ -c 50 -d 30s
@@ -39,9 +43,9 @@ loadgen quick http://localhost:8000/ -c 10 -d 5s --json - | jq .totals.response_
 @output_options()
 def command(url: str, **params: Any) -> int:
     """Load one URL, without a scenario."""
-    from loadgen import quick_scenario
     from loadgen.cli.running import execute
     from loadgen.cli.terminal.screens import make_screen
+    from loadgen.http.urls import redact
     from loadgen.limits import raise_file_limit
     from loadgen.scenario import load_scenario
 
@@ -50,15 +54,17 @@ def command(url: str, **params: Any) -> int:
     custom = {
         "quick_method": (params["method"] or ("GET" if body is None else "POST")).upper(),
         "quick_path": path,
+        "quick_name": redact(path),
         "quick_headers": [parse_header(text) for text in params["headers"]],
         "quick_body": body,
         "quick_insecure": params["insecure"],
     }
     raise_file_limit()
-    settings = run_settings(params, users=params["connections"], host=host, custom=custom)
+    rate = max(100.0, float(params["connections"]))  # all within a second
+    settings = run_settings(params, users=params["connections"], spawn_rate_per_s=rate, host=host, custom=custom)
     screen = make_screen(params, version=__version__)
     try:
-        return execute(load_scenario(Path(quick_scenario.__file__)), settings, screen)
+        return execute(replace(load_scenario(SCENARIO), name="quick"), settings, screen)
     finally:
         screen.close()
 

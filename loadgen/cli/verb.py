@@ -6,9 +6,12 @@ Every file of a verb has one `command`, made with `cls=Verb`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import click
+
+from loadgen.errors import ConfigError
 
 HELP_WIDTH = 100
 CONTEXT_SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": HELP_WIDTH}
@@ -40,3 +43,19 @@ class Verb(click.Command):
         formatter.write("".join(f"  {names:<{column}}{text}\n" for names, text in records))
         if self.notes:
             formatter.write("\n" + self.notes.strip() + "\n")
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As in click. An option nobody knows, the scenario neither, may be one of ours mistyped."""
+        try:
+            return super().invoke(ctx)
+        except ConfigError as exc:
+            exc.hints = self._near_option(ctx, exc.message) or exc.hints
+            raise
+
+    def _near_option(self, ctx: click.Context, message: str) -> tuple[str, ...]:
+        unknown = [word.partition("=")[0] for word in ctx.args if word.startswith("-")]
+        ours = [name for param in self.params for name in param.opts if name.startswith("--")]
+        for word in unknown:
+            if message == f"unknown option {word}" and (near := get_close_matches(word, ours, n=1)):
+                return (f'Did you mean "{near[0]}"?',)
+        return ()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import loadgen
 from loadgen.errors import TargetError
 
 _STOP_TIMEOUT_S = 5.0
@@ -24,6 +27,7 @@ def running_shop() -> Iterator[str]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,
+        env=_environment(),
     )
     assert process.stdin is not None
     assert process.stdout is not None
@@ -40,3 +44,12 @@ def running_shop() -> Iterator[str]:
             process.kill()
             process.wait()
         process.stdout.close()
+
+
+def _environment() -> dict[str, str]:
+    """Ours; if this very package is not an installed one, its folder comes first in the path."""
+    home = Path(loadgen.__file__).parent.parent
+    if home.name in ("site-packages", "dist-packages"):
+        return dict(os.environ)
+    known = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(home), *known])}

@@ -124,13 +124,13 @@ def bare(line: str) -> str:
 def opening(info: RunInfo, style: Style, columns: int, version: str) -> list[str]:
     """Two lines when a run starts: what runs where, and how it will be judged."""
     planned = format_duration(info.planned_s) if info.planned_s else "until Ctrl-C"
-    parts = [f"loadgen {version}".strip(), style.foreign(info.scenario_name)]
-    parts += [shorten(style.foreign(info.host or ""), max(20, columns - 60))]
-    parts += [planned, figures.plural(info.workers, "worker") if info.workers else "", f"run {info.run_id}"]
-    head = shorten(" · ".join(part for part in parts if part), max(NARROWEST, columns - 1))
-    judged = style.foreign(", ".join(info.thresholds))
-    limits = [shorten(f"passes if {judged}", max(NARROWEST, columns - 1))] if judged else []
-    return [style.glyphs(style.bold(head)), *(style.glyphs(style.dim(line)) for line in limits)]
+    parts = [f"loadgen {version}".strip(), style.foreign(info.scenario_name), style.foreign(info.host or "")]
+    parts += [planned, figures.plural(info.workers, "worker") if info.workers else ""]
+    room = max(NARROWEST, columns - 1)
+    head = shorten(" · ".join(part for part in parts if part), room)
+    judged = [f"passes if {style.foreign(', '.join(info.thresholds))}"] if info.thresholds else []
+    below = shorten(" · ".join([f"run {style.foreign(info.run_id)}", *judged]), room)
+    return [style.glyphs(style.bold(head)), style.glyphs(style.dim(below))]
 
 
 def note_lines(text: str, style: Style) -> list[str]:
@@ -169,15 +169,20 @@ def make_screen(
     """
     out = stream or (sys.stderr if params.get("json_path") == "-" else sys.stdout)
     is_tty = out.isatty()
-    style = Style(
-        color=wants_color(params.get("color", "auto"), env, is_tty),
-        ascii=bool(params.get("ascii")) or not _speaks_unicode(out),
-    )
+    style = style_for(params, out, env)
     every = params.get("progress", -1.0)
     if every < 0 and wants_panel(env, is_tty):
         return PanelScreen(out, style, _terminal_columns, version)
     columns = _terminal_columns if is_tty else _plain_columns(env)
     return LinesScreen(out, style, columns, None if every < 0 else every, version)
+
+
+def style_for(params: Mapping[str, Any], stream: TextIO, env: Mapping[str, str] = os.environ) -> Style:
+    """Colours and glyphs that the options `--color` and `--ascii`, the environment and the stream allow."""
+    return Style(
+        color=wants_color(params.get("color", "auto"), env, stream.isatty()),
+        ascii=bool(params.get("ascii")) or not _speaks_unicode(stream),
+    )
 
 
 def _terminal_columns() -> int:
