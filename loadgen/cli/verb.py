@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
+from textwrap import wrap
 from typing import Any
 
 import click
@@ -42,7 +43,8 @@ class Verb(click.Command):
         column = max(len(names) for names, _ in records) + 2
         formatter.write("".join(f"  {names:<{column}}{text}\n" for names, text in records))
         if self.notes:
-            formatter.write("\n" + self.notes.strip() + "\n")
+            lines = [part for line in self.notes.strip().splitlines() for part in wrap(line, HELP_WIDTH) or [""]]
+            formatter.write("\n" + "\n".join(lines) + "\n")
 
     def invoke(self, ctx: click.Context) -> Any:
         """As in click. An option nobody knows, the scenario neither, may be one of ours mistyped."""
