@@ -16,7 +16,7 @@ class Visitor(HttpUser):
     wait_time = constant(0)
 
     def on_start(self) -> None:
-        options = self.environment.parsed_options
+        options: Any = self.environment.parsed_options
         self.method: str = options.quick_method
         self.path: str = options.quick_path
         self.name: str = options.quick_name  # secrets in the query masked

@@ -41,7 +41,7 @@ Exit codes: 0 all well · 4 the scenario is wrong · 7 a request failed
 @click.option("--no-requests", is_flag=True, help="Import and list only; send nothing.")
 @look_options()
 @click.pass_context
-def command(ctx: click.Context, file: str, **params: Any) -> int:
+def command(ctx: click.Context, /, file: str, **params: Any) -> int:
     """Import a scenario and send one request per task."""
     from loadgen.arguments import parse_custom, scenario_parser
     from loadgen.cli.listing import listing

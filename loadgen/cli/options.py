@@ -10,7 +10,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
@@ -22,10 +22,19 @@ from loadgen.units import parse_count, parse_duration_s, parse_rate_per_s
 AUTO_PROGRESS = -1.0
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-Decorator = Callable[[_Command], _Command]
+if TYPE_CHECKING:
+    _ParamType = click.ParamType[Any]
+else:
+    _ParamType = click.ParamType  # no generic class at run time before click 8.4
 
 
-class _Parsed(click.ParamType):
+class Decorator(Protocol):
+    """What puts options on a verb."""
+
+    def __call__(self, command: _Command, /) -> _Command: ...
+
+
+class _Parsed(_ParamType):
     """A value read by one of the parsers of loadgen.units, whose ConfigError becomes a usage error."""
 
     def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
@@ -41,7 +50,7 @@ class _Parsed(click.ParamType):
             self.fail("; ".join((exc.message, *exc.hints)), param, ctx)
 
 
-class _Listed(click.ParamType):
+class _Listed(_ParamType):
     """A text that may be given several times, in the environment separated by semicolons."""
 
     name = "text"
@@ -89,14 +98,14 @@ GRACE = _Parsed("time", parse_duration_s)
 LISTED = _Listed()
 
 
-def option(*names: str, **attributes: Any) -> Decorator[_Command]:
+def option(*names: str, **attributes: Any) -> Decorator:
     """A click option that also reads LOADGEN_<LONG_NAME>."""
     long_name = next(name for name in names if name.startswith("--")).split("/")[0]
     attributes.setdefault("envvar", "LOADGEN_" + long_name.strip("-").replace("-", "_").upper())
     return click.option(*names, **attributes)
 
 
-def _all(*decorators: Decorator[Any]) -> Decorator[_Command]:
+def _all(*decorators: Decorator) -> Decorator:
     def apply(command: _Command) -> _Command:
         for decorator in reversed(decorators):
             command = decorator(command)
@@ -111,7 +120,7 @@ def _note_verbose(ctx: click.Context, _param: click.Parameter, value: bool) -> b
     return value
 
 
-def users_options() -> Decorator[_Command]:
+def users_options() -> Decorator:
     """-u, -r: how many virtual users, how fast."""
     return _all(
         option("-u", "--users", type=COUNT, default="1", help="Virtual users, like 500 or 10k (default 1)."),
@@ -119,12 +128,12 @@ def users_options() -> Decorator[_Command]:
     )
 
 
-def duration_option(default: str | None = None) -> Decorator[_Command]:
+def duration_option(default: str | None = None) -> Decorator:
     text = f"default {default}" if default else "default: until Ctrl-C"
     return option("-t", "--duration", type=DURATION, default=default, help=f"How long, like 30s or 5m ({text}).")
 
 
-def scenario_options() -> Decorator[_Command]:
+def scenario_options() -> Decorator:
     """-H, --tags, --exclude-tags: what the scenario does where."""
     return _all(
         option("-H", "--host", metavar="URL", help="The target, instead of the scenario's own host."),
@@ -133,14 +142,14 @@ def scenario_options() -> Decorator[_Command]:
     )
 
 
-def workers_option() -> Decorator[_Command]:
+def workers_option() -> Decorator:
     """--workers: where virtual users run."""
     text = "Worker processes: one per core, N, or inside this one."
     kind = _Parsed("workers", _workers)
     return option("--workers", type=kind, default="auto", metavar="auto|N|inline", help=text)
 
 
-def running_options() -> Decorator[_Command]:
+def running_options() -> Decorator:
     """How it runs and is judged: --workers, --seed, --stop-timeout, --threshold, --strict-generator."""
     grace = f"{DEFAULT_STOP_TIMEOUT_S:g}s"
     return _all(
@@ -155,7 +164,7 @@ def running_options() -> Decorator[_Command]:
     )  # fmt: skip
 
 
-def output_options() -> Decorator[_Command]:
+def output_options() -> Decorator:
     """What is written where: --json, logs, progress, colours."""
     return _all(
         option("--json", "json_path", metavar="FILE|-", help="Write the summary as JSON; - is stdout."),
@@ -172,7 +181,7 @@ def output_options() -> Decorator[_Command]:
     )  # fmt: skip
 
 
-def look_options() -> Decorator[_Command]:
+def look_options() -> Decorator:
     """--color, --ascii, -v: how it looks."""
     when = click.Choice(["auto", "always", "never"])
     return _all(

@@ -76,7 +76,7 @@ def serve_connection(connection: Any, service: Service, now: Callable[[], float]
         connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
 
-def _handle(connection: Any, _address: Any, service: Service) -> None:
+def _handle(connection: Any, service: Service) -> None:
     connection.setsockopt(gsocket.IPPROTO_TCP, gsocket.TCP_NODELAY, 1)
     try:
         serve_connection(connection, service)
@@ -92,7 +92,10 @@ def main() -> None:
     raise_file_limit()
     service = Service()
     server = StreamServer(
-        ("127.0.0.1", 0), lambda *args: _handle(*args, service), backlog=2_048, spawn=Pool(_MAX_CONNECTIONS)
+        ("127.0.0.1", 0),
+        lambda connection, _: _handle(connection, service),
+        backlog=2_048,
+        spawn=Pool(_MAX_CONNECTIONS),
     )
     server.start()
     sys.stdout.write(json.dumps({"port": server.server_port}) + "\n")
