@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from loadgen.errors import ConfigError
+from loadgen.errors import ConfigError, UsageError
 from loadgen.hooks import Events
 from loadgen.nearness import nearest
 
@@ -123,7 +123,13 @@ def scenario_parser(events: Events, environ: Mapping[str, str] | None = None) ->
     parser = ScenarioParser(environ)
     hook = events.init_command_line_parser
     for listener in list(hook.listeners):  # not fire(): an error here is the user's to see
-        listener(parser=parser)
+        try:
+            listener(parser=parser)
+        except UsageError:
+            raise
+        except Exception as exc:  # noqa: BLE001 - scenario code
+            name = getattr(listener, "__qualname__", repr(listener))
+            raise ConfigError(f"{name} could not declare its options: {type(exc).__name__}: {exc}") from exc
     return parser
 
 

@@ -37,8 +37,8 @@ def drive(user: User, holder: Any) -> None:
     Raises InterruptTaskSet when a task leaves its (nested) TaskSet, StopUser, StopTest and
     GreenletExit as they come, and errors of tasks only if the environment does not catch them.
 
-    Longer than a function should be: it is the hot path, where each call costs (0.06 µs) what
-    matters; about 0.6 µs an iteration (benchmarks/iteration.py).
+    Longer than a function should be: it is the hot path, where each call of a helper costs 0.06 µs.
+    An iteration of an empty task without wait takes about 0.6 µs, 0.9 µs with weights to choose by.
     """
     environment = user.environment
     books = environment.recorder.books

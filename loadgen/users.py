@@ -18,7 +18,8 @@ from gevent import GreenletExit
 
 from loadgen.errors import ConfigError
 from loadgen.flow import StopTest, StopUser
-from loadgen.identity import UserIdentity, following, state_for
+from loadgen.identity import UserIdentity as UserIdentity
+from loadgen.identity import following, state_for
 from loadgen.iterating import FAULTS, FLOW, drive, leave
 from loadgen.measuring import Measurement
 from loadgen.pacing import constant
