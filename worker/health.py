@@ -16,6 +16,7 @@ from loadgen.metrics.health import Health
 from loadgen.metrics.histogram import Histogram
 
 _TICK_S = 0.05
+_SHORTEST_S = 0.5  # over less, CPU time is mostly rounding and start-up of the seal itself
 _CGROUP_STAT = (Path("/sys/fs/cgroup/cpu.stat"), Path("/sys/fs/cgroup/cpu/cpu.stat"))
 
 
@@ -27,11 +28,17 @@ class HealthMonitor:
         self._lag = Histogram()
         self._wall_ns = clock.now_ns()
         self._cpu_s = _cpu_s()
+        self._cpu_percent = 0.0  # over the newest window that was long enough
         self._throttled_us = throttled_us()
         self._ticker: gevent.Greenlet[[], None] | None = None
 
     def start(self) -> None:
         self._ticker = gevent.spawn(self._tick)
+
+    def restart(self) -> None:
+        """Forget what was before: the first window begins now."""
+        self._wall_ns, self._cpu_s = self._clock.now_ns(), _cpu_s()
+        self._throttled_us, self._lag = throttled_us(), Histogram()
 
     def close(self) -> None:
         if self._ticker is not None:
@@ -46,17 +53,24 @@ class HealthMonitor:
 
     def take(self, generator_errors: int) -> Health:
         """The health of the window that ends now."""
-        now_ns, cpu_s, throttled = self._clock.now_ns(), _cpu_s(), throttled_us()
-        wall_s = (now_ns - self._wall_ns) / 1e9
+        self._measure_cpu()
+        throttled = throttled_us()
         health = Health(
-            cpu_percent=100 * (cpu_s - self._cpu_s) / wall_s if wall_s > 0 else 0.0,
+            cpu_percent=self._cpu_percent,
             rss_bytes=_rss_bytes(),
             throttled_us=throttled - self._throttled_us,
             lag=self._lag,
             generator_errors=generator_errors,
         )
-        self._wall_ns, self._cpu_s, self._throttled_us, self._lag = now_ns, cpu_s, throttled, Histogram()
+        self._throttled_us, self._lag = throttled, Histogram()
         return health
+
+    def _measure_cpu(self) -> None:
+        now_ns, cpu_s = self._clock.now_ns(), _cpu_s()
+        wall_s = (now_ns - self._wall_ns) / 1e9
+        if wall_s >= _SHORTEST_S:
+            self._cpu_percent = 100 * (cpu_s - self._cpu_s) / wall_s
+            self._wall_ns, self._cpu_s = now_ns, cpu_s
 
 
 def _cpu_s() -> float:

@@ -25,7 +25,7 @@ from loadgen.metrics.recorder import Recorder
 from loadgen.runner import Runner
 from loadgen.scenario import Scenario, load_scenario
 from loadgen.settings import WorkerSettings
-from loadgen.users import User
+from loadgen.users import HttpUser, User
 from loadgen.wire.keys import derive_keys
 from loadgen.wire.link import Link
 from loadgen.wire.messages import FROM_MASTER, Header, decode_header
@@ -118,7 +118,7 @@ class Worker:
             raise RuntimeError("assigned before the scenario was loaded")
         classes = assignment.plan.classes
         self._backend.targets = {classes[share.class_index].name: share.count for share in assignment.shares}
-        self._health.take(0)  # from here on health is measured
+        self._health.restart()
         self._swarm.start(assignment, offset_ns)
 
     def stop(self, timeout_s: float) -> None:
@@ -157,6 +157,8 @@ class Worker:
             raise ScenarioError(f"{settings.scenario_path} is not what the master has: it changed", code="LG305")
         classes = [cls for cls in scenario.user_classes if cls.__name__ in settings.classes]
         self._environment = self._new_environment(settings, scenario, classes)
+        if any(issubclass(cls, HttpUser) for cls in classes):
+            _ = self._environment.http  # import the engine now, not while the first users start
         self._backend.index = index
         self._swarm = Swarm(
             self._environment,
