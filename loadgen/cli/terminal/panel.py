@@ -15,6 +15,7 @@ from loadgen.units import format_duration
 
 MOST_LINES = 12
 NARROWEST, WIDEST = 60, 140
+_NARROW = 70  # below, curves are worth more than the remarks beside them
 _ENDPOINTS = 3
 _LABEL = 11
 _FIGURE = 18
@@ -74,10 +75,18 @@ def _curves(snapshot: Snapshot, history: History, columns: int, style: Style) ->
         ),
         ("p95", figures.latency(window.p95_us), lambda m: m.p95_us, spread, style.warn),
     ]  # fmt: skip
-    remarks = max(width(row[3]) for row in rows)
+    remarks = max(width(row[3]) for row in rows) if columns >= _NARROW else 0
     room = min(60, columns - _LABEL - _FIGURE - 4 - remarks)
     return [
-        _curve(label, figure, sparkline(column(history.moments, value), room), remark, room, paint, style)
+        _curve(
+            label,
+            figure,
+            sparkline(column(history.moments, value), room),
+            remark if remarks else "",
+            room,
+            paint,
+            style,
+        )
         for label, figure, value, remark, paint in rows
     ]
 
