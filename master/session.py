@@ -19,6 +19,7 @@ from loadgen.metrics.tally import COUNTED_KINDS, KIND_SLOTS, Kind
 
 Ints = npt.NDArray[np.int64]
 _UNKNOWN = -1
+_SHORTEST_CPU_WINDOW_MS = 500  # a busy last 20 ms before the end says nothing
 _COUNTED = sorted(COUNTED_KINDS)
 _BOTH = slice(COUNT, SUM_US + 1, SUM_US - COUNT)  # the columns count and sum_us
 _BOTH_TOTALS = slice(TOTAL_COUNT, TOTAL_SUM_US + 1)
@@ -39,10 +40,11 @@ class WorkerReport:
     connections_opened: int = 0
     requests_on_reused: int = 0
     cpu_percent: float = 0.0  # of one core, newest window
-    cpu_percent_max: float = 0.0  # highest of all windows
+    cpu_percent_max: float = 0.0  # highest of all windows of half a second or more
     rss_bytes: int = 0
     lag_ms_p99: float = 0.0  # hub lag over the whole run
     lag_ms_max: float = 0.0
+    saturated_s: float = 0.0  # windows with CPU or hub lag at the limit
     generator_errors: int = 0
     throttled_us: int = 0
     health: Health | None = None  # of the newest window; None before the first delta
@@ -64,6 +66,7 @@ class Session:
         self.health: Health | None = None
         self.cpu_percent_max = 0.0
         self.lag = Histogram()
+        self.saturated_ms = 0
         self.generator_errors = 0
         self.throttled_us = 0
         self.connections_opened = 0
@@ -124,7 +127,11 @@ class Session:
     def take_health(self, delta: Delta) -> None:
         health = delta.health
         self.health = health
-        self.cpu_percent_max = max(self.cpu_percent_max, health.cpu_percent)
+        span_ms = delta.window.end_ms - delta.window.start_ms
+        if span_ms >= _SHORTEST_CPU_WINDOW_MS:
+            self.cpu_percent_max = max(self.cpu_percent_max, health.cpu_percent)
+        if health.saturated:
+            self.saturated_ms += span_ms
         self.lag.merge(health.lag)
         self.generator_errors += health.generator_errors
         self.throttled_us += health.throttled_us
@@ -148,6 +155,7 @@ class Session:
             rss_bytes=health.rss_bytes if health else 0,
             lag_ms_p99=_lag_ms(self.lag, 0.99),
             lag_ms_max=_lag_ms(self.lag, 1.0),
+            saturated_s=self.saturated_ms / 1000,
             generator_errors=self.generator_errors,
             throttled_us=self.throttled_us,
             health=health,

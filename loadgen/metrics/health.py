@@ -6,6 +6,12 @@ from dataclasses import dataclass, field
 
 from loadgen.metrics.histogram import Histogram
 
+SATURATED_CPU_PERCENT = 90.0
+"""CPU of one core from which on requests queue inside the worker: its hub has no slack left."""
+
+SATURATED_LAG_MS = 50.0
+"""Hub lag from which on the worker's own delay is as large as many latencies it measures."""
+
 
 @dataclass(frozen=True, slots=True)
 class Health:
@@ -20,3 +26,13 @@ class Health:
     throttled_us: int = 0
     lag: Histogram = field(default_factory=Histogram)
     generator_errors: int = 0  # EMFILE, EADDRNOTAVAIL, …
+
+    @property
+    def saturated(self) -> bool:
+        """Whether latencies of this window contain delay of the worker itself."""
+        if self.cpu_percent >= SATURATED_CPU_PERCENT:
+            return True
+        highest_us = self.lag.highest_us()
+        if highest_us < SATURATED_LAG_MS * 1000:
+            return False
+        return (self.lag.percentile(0.99, 0, highest_us) or 0.0) >= SATURATED_LAG_MS * 1000

@@ -143,6 +143,7 @@ class WorkerStatus:
     cpu_percent_max: float = 0.0
     lag_ms_p99: float = 0.0  # hub lag over the whole run
     lag_ms_max: float = 0.0
+    saturated_s: float = 0.0  # how long its CPU or its hub lag was at the limit (loadgen.metrics.health)
     heartbeat_age_s: float = 0.0
     generator_errors: int = 0  # EMFILE, EADDRNOTAVAIL, …: our limits, not the target's
     throttled_s: float = 0.0  # cgroup CPU throttling since the run's start
