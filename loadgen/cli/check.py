@@ -132,7 +132,8 @@ def conclusion(runs: list[TaskRun], style: Style) -> list[str]:
     sent = sum(len(run.shots) for run in runs)
     failed = sum(len(run.failed_shots) for run in runs)
     raised = sum(run.error is not None for run in runs)
-    done = f"{plural(len(runs), 'task')}, {plural(sent, 'request')}"
+    tasks = sum(not run.path.endswith((".on_start", ".on_stop")) for run in runs)
+    done = f"{plural(tasks, 'task')}, {plural(sent, 'request')}"
     wrong = " · ".join(filter(None, (f"{failed} failed" if failed else "", f"{raised} raised" if raised else "")))
     return [*dict.fromkeys(lines), style.bad(f"✗ {done}: {wrong}") if wrong else style.good(f"✓ {done}: all well")]
 
