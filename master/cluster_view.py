@@ -56,6 +56,7 @@ def _member_view(cluster: Cluster, member: Member, now_ns: int) -> MemberView:
         cpu_percent_max=report.cpu_percent_max,
         lag_ms_p99=report.lag_ms_p99,
         lag_ms_max=report.lag_ms_max,
+        saturated_s=report.saturated_s,
         heartbeat_age_s=max(0.0, (now_ns - member.heard_ns) / 1e9),
         generator_errors=report.generator_errors,
         throttled_s=report.throttled_us / 1e6,

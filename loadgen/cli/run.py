@@ -39,7 +39,7 @@ _NOTES = "Arguments that the scenario declares are given like options: loadgen r
 @running_options()
 @output_options()
 @click.pass_context
-def command(ctx: click.Context, scenario: str, **params: Any) -> int:
+def command(ctx: click.Context, /, scenario: str, **params: Any) -> int:
     """Run a scenario, show it live, judge it, and exit."""
     from loadgen.arguments import parse_custom
     from loadgen.cli.running import execute

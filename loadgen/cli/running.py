@@ -28,7 +28,7 @@ from loadgen.master.conductor import Conductor, Job
 from loadgen.master.ledger import LogRecord
 from loadgen.master.outcome import exit_code
 from loadgen.master.report.summary import summary
-from loadgen.master.thresholds import Threshold, evaluate, parse
+from loadgen.master.thresholds import DEFAULT_THRESHOLD, Threshold, evaluate, parse
 from loadgen.master.verdict import judge
 from loadgen.metrics.snapshot import Snapshot
 from loadgen.plan import ClassDemand, UserPlan, share_out
@@ -40,7 +40,6 @@ from loadgen.tasks import filter_by_tags
 from loadgen.users import HttpUser, User
 
 DEFAULT_SPAWN_RATE_PER_S = 100.0
-DEFAULT_THRESHOLD = "errors < 1%"
 
 
 def execute(scenario: Scenario, settings: RunSettings, screen: Screen) -> int:
@@ -60,6 +59,7 @@ class Execution:
         self._settings = settings
         self._screen = screen
         self._logs = logs
+        check_writable(settings.json_path)
         self._thresholds = thresholds_of(scenario, settings)
         self._classes = participants(scenario, settings)
         self._plan = plan_of(self._classes, settings)
@@ -104,7 +104,7 @@ class Execution:
             interrupted=self._conductor.interrupted,
             strict_generator=self._settings.strict_generator,
         )
-        document = summary(snapshot, results, verdict, self._facts())
+        document = summary(snapshot, results, verdict, self._info())
         self._screen.finished(RunResult(snapshot, results, verdict, code, document))
         write_json(document, self._settings.json_path)
         chosen = self._environment.process_exit_code
@@ -193,10 +193,8 @@ class Execution:
             planned_s=self._plan.duration_s,
             command=self._settings.command,
             thresholds=tuple(threshold.expr for threshold in self._thresholds),
+            seed=self._seed,
         )
-
-    def _facts(self) -> Any:
-        return self._info()
 
 
 def thresholds_of(scenario: Scenario, settings: RunSettings) -> list[Threshold]:
@@ -208,9 +206,7 @@ def thresholds_of(scenario: Scenario, settings: RunSettings) -> list[Threshold]:
 
 def participants(scenario: Scenario, settings: RunSettings) -> list[type[User]]:
     """The user classes that have something to do under these tags. Raises ConfigError, ScenarioError."""
-    classes = [
-        cls for cls in scenario.user_classes if filter_by_tags(cls, settings.tags, settings.exclude_tags)
-    ]
+    classes = [cls for cls in scenario.user_classes if filter_by_tags(cls, settings.tags, settings.exclude_tags)]
     if not classes:
         raise ScenarioError(
             f"no task of {scenario.name} is left by the tags", hints=("look at --tags and --exclude-tags",)
@@ -237,8 +233,24 @@ def worker_count(settings: RunSettings) -> int:
     if settings.workers == "inline":
         return 1
     if settings.workers == "auto":
-        return max(1, min(len(os.sched_getaffinity(0)), settings.users))
+        return max(1, min(cores(), settings.users))
     return settings.workers
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check_writable(path: str | None) -> None:
+    """Raise ConfigError now, not after the run, if the summary cannot be written to `path`."""
+    if path in (None, "-"):
+        return
+    folder = Path(path).absolute().parent
+    if not folder.is_dir():
+        raise ConfigError(f"cannot write the summary to {path}: there is no folder {folder}")
+    if not os.access(path if Path(path).exists() else folder, os.W_OK):
+        raise ConfigError(f"cannot write the summary to {path}: permission denied")
 
 
 def write_json(document: dict[str, Any], path: str | None) -> None:

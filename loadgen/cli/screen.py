@@ -26,6 +26,7 @@ class RunInfo:
     planned_s: float | None  # None: until stopped
     command: str = ""  # as typed, secrets masked
     thresholds: tuple[str, ...] = ()
+    seed: int | None = None  # of all random choices
 
 
 @dataclass(frozen=True, slots=True)

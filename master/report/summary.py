@@ -28,6 +28,8 @@ class RunFacts(Protocol):
     def host(self) -> str | None: ...
     @property
     def command(self) -> str: ...
+    @property
+    def seed(self) -> int | None: ...
 
 
 def summary(snapshot: Snapshot, results: Sequence[ThresholdResult], verdict: Verdict, run: RunFacts) -> dict[str, Any]:
@@ -60,6 +62,7 @@ def _run(snapshot: Snapshot, run: RunFacts) -> dict[str, Any]:
         "scenario": run.scenario_name,
         "command": run.command,
         "host": run.host,
+        "seed": run.seed,
         "started_at": started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "duration_s": round(snapshot.elapsed_s, 3),
         "complete": snapshot.complete,

@@ -47,14 +47,14 @@ def test_users_start_only_when_every_expected_worker_is_ready() -> None:
 
 def test_a_run_ramps_holds_stops_and_finishes() -> None:
     run, start = started_run()
+    states = [run.state]
 
-    assert run.state is RunState.RAMPING
     assert run.step(members(RUNNING, RUNNING), start + 1 * S) == []
-    assert run.state is RunState.RUNNING
+    states.append(run.state)
     assert run.step(members(RUNNING, RUNNING), start + 5 * S) == [Stop(3.0)]
     assert run.step(members(STOPPING, FINAL), start + 6 * S) == []
     assert run.step(members(FINAL, FINAL), start + 6 * S) == [Quit()]
-    assert run.state is RunState.FINISHED
+    assert [*states, run.state] == [RunState.RAMPING, RunState.RUNNING, RunState.FINISHED]
     assert not run.interrupted
 
 
