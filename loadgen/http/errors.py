@@ -55,7 +55,6 @@ class Category(NamedTuple):
     meaning: str
 
 
-_READING = ("headers", "wait", "body")
 _EXCHANGE = ("wait", "send", "headers", "body")
 _TLS_LATE = ("tls", *_EXCHANGE)  # in TLS 1.3 the server's word on our certificate comes after our first request
 _ANYWHERE = ("connect", "dns", "tls", *_EXCHANGE)
@@ -81,14 +80,14 @@ CATEGORIES: dict[str, Category] = {
     "tls_closed": Category(("tls",), "target", "the connection ended in the middle of the handshake"),
     "tls_handshake": Category(("tls",), "target", "the handshake failed for another reason"),
     "tls_error": Category(_EXCHANGE, "target", "broken TLS data after the handshake"),
-    "first_byte_timeout": Category(("wait", "send"), "target", "no byte of a response in time"),
+    "first_byte_timeout": Category(("wait",), "target", "no byte of a response in time"),
     "idle_timeout": Category(_EXCHANGE, "target", "nothing moved for too long"),
-    "total_timeout": Category(_ANYWHERE, "target", "the request as a whole took too long"),
+    "total_timeout": Category(("connect", "tls", *_EXCHANGE), "target", "the request as a whole took too long"),
     "reset": Category(("connect", "tls", *_EXCHANGE), "target", "the connection was reset"),
     "closed": Category(("wait", "send"), "target", "the connection was closed before any byte of a response"),
     "truncated": Category(("headers", "body"), "target", "the connection ended inside the response"),
-    "protocol_error": Category(_READING, "target", "what came is not a valid HTTP/1.x response"),
-    "headers_too_large": Category(("headers", "body"), "target", "the head of the response is above the cap"),
+    "protocol_error": Category(("headers", "body"), "target", "what came is not a valid HTTP/1.x response"),
+    "headers_too_large": Category(("headers",), "target", "the head of the response is above the cap"),
     "body_too_large": Category(("body",), "target", "the body is above the cap"),
     "decode_error": Category(("body",), "target", "the content coding is broken, unknown, or expands too much"),
     "too_many_redirects": Category(("",), "target", "the limit of redirects was reached"),
@@ -152,7 +151,7 @@ class Unreachable(HttpError):
 
 
 class TlsError(HttpError):
-    """The TLS handshake failed, or broken data came after it. See loadgen.http.tls.error_from."""
+    """The TLS handshake failed, or broken data came after it. See loadgen.http.tls_errors."""
 
     default_category = "tls_handshake"
     default_code = "LG203"
@@ -319,7 +318,7 @@ _HINTS: dict[int, str] = {
 def from_os_error(exc: OSError, phase: str, where: str = "") -> HttpError:
     """The error to raise for what the operating system said in `phase`; `where` is "host:port" for the message.
 
-    For socket errors only: TLS errors go through loadgen.http.tls.error_from, failed name
+    For socket errors only: TLS errors go through loadgen.http.tls_errors, failed name
     look-ups through loadgen.http.resolver. Raise it `from exc`.
     """
     kind = _kind_of(exc, phase)

@@ -108,7 +108,7 @@ class Resolver:
         done, result = pending
         done.wait(timeout_s)
         if not result:
-            raise DnsError(f"no answer for {host!r} from the name service in {timeout_s:g} s", category="dns_timeout")
+            raise DnsError(f"no answer for {host!r} from the name service in {timeout_s:.3g} s", category="dns_timeout")
         return result[0]
 
     def _look_up(self, host: str, done: Event, result: list[_Entry]) -> None:

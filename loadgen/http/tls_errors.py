@@ -15,6 +15,7 @@ from loadgen.http.errors import Closed, HttpError, TlsError, Truncated
 
 _FIX_OR_SKIP = "Use verify=False in the client, or fix the target."
 _TRUST = "Give the CA file: verify='/path/ca.pem' in the client. Or verify=False, or fix the target."
+_FIX_NAME = "Use the name of the certificate in the URL, or verify=False in the client, or fix the target."
 _CERT = "Give one: cert=('client.pem', 'client.key') in the client."
 
 _Certificate = dict[str, Any]
@@ -28,8 +29,8 @@ _BY_VERIFY_CODE: dict[int, tuple[str, str]] = {
     2: ("tls_unknown_ca", _TRUST),
     20: ("tls_unknown_ca", _TRUST),
     21: ("tls_unknown_ca", _TRUST),
-    62: ("tls_wrong_host", "Use that name in the URL, or server_name= in the TLS settings, or fix the target."),
-    64: ("tls_wrong_host", "Use that name in the URL, or server_name= in the TLS settings, or fix the target."),
+    62: ("tls_wrong_host", _FIX_NAME),
+    64: ("tls_wrong_host", _FIX_NAME),
 }
 
 # Reasons as the ssl module names them; for alerts of the peer the name after "…_ALERT_".
@@ -86,7 +87,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "tls_version": ("no TLS version in common with the target", "It may be too old: TLS 1.2 is the least spoken here."),
     "tls_no_cipher": ("no cipher suite or key strength in common with the target", ""),
     "tls_client_cert": ("the target wants a client certificate", _CERT),
-    "tls_wrong_host": ("the target does not know the name it was asked for", "Set server_name= in the TLS settings."),
+    "tls_wrong_host": ("the target does not know the name it was asked for", _FIX_NAME),
     "tls_not_tls": ("this port does not speak TLS", "Write http:// instead of https://, or another port."),
     "tls_closed": ("the target closed the connection in the middle of the handshake", ""),
 }
