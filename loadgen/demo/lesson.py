@@ -35,14 +35,14 @@ def _burst(burst: Burst | None) -> str:
     if burst is None:
         return "none: failures were spread evenly, or there were none."
     return (
-        f"{format_duration(burst.start_s)}–{format_duration(burst.end_s)} up to "
-        f"{figures.percent(burst.peak_share)} failed; the percentiles leave failures out."
+        f"{format_duration(burst.start_s)}–{format_duration(burst.end_s)}: up to {100 * burst.peak_share:.0f} % "
+        f"of the requests failed; percentiles leave them out."
     )
 
 
 def _verdict(result: RunResult) -> str:
-    level = result.verdict.level.name.upper()
+    level = result.verdict.level.value
     passed = sum(outcome.ok for outcome in result.thresholds)
-    limits = f"{passed} of {len(result.thresholds)} thresholds hold (exit {int(result.exit_code)})"
-    honest = "the load generator kept up" if level == "VALID" else "the load generator was busy too"
-    return f"{limits}; results are {level}: {honest}."
+    limits = f"{passed} of {len(result.thresholds)} thresholds hold; exit {int(result.exit_code)}"
+    honest = "it kept up" if level == "VALID" else "it was busy itself"
+    return f"{limits}. The load generator is {level}: {honest}."

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.cli.terminal.text import clean, pad, shorten, width
+from loadgen.cli.terminal.text import clean, pad, shorten, width, wrap
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,15 @@ def test_cleaned_text_is_one_printable_line(text: str) -> None:
 
     assert len(shown.splitlines()) <= 1
     assert not any(ord(char) < 32 or 127 <= ord(char) < 160 for char in shown)
+
+
+@given(st.text(), st.integers(2, 60))
+def test_wrapped_text_fits_and_keeps_every_letter(text: str, columns: int) -> None:
+    lines = wrap(clean(text), columns)
+
+    assert all(width(line) <= columns for line in lines)
+    assert "".join("".join(lines).split()) == "".join(clean(text).split())
+
+
+def test_words_are_kept_whole_where_they_fit() -> None:
+    assert wrap("add workers or lower the load", 12) == ["add workers", "or lower the", "load"]

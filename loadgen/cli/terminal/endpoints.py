@@ -26,12 +26,17 @@ def endpoints_section(snapshot: Snapshot, columns: int, style: Style) -> list[st
     rows: list[Row] = [_head(len(slowest), len(shown), columns, style)]
     rows += [_row(endpoint, snapshot, columns, style, method) for endpoint in shown]
     rows.append(_row(snapshot.totals, snapshot, columns, style, 0, bold=True))
-    if snapshot.totals.response.sum_us > snapshot.totals.service.sum_us:
+    late = snapshot.totals.response.sum_us > snapshot.totals.service.sum_us
+    if late:
         rows.append(_from_intended_start(snapshot.totals.response, columns))
+    explained = [style.dim("   with wait: from the intended start of iterations that began late")] if late else []
+    return _fitted(rows, columns, style) + explained
+
+
+def _fitted(rows: list[Row], columns: int, style: Style) -> list[str]:
     if not any("*" in _text(cell) for row in rows[1:] for cell in row[1:]):
         return table([_without_room_for_stars(row) for row in rows], columns, indent="")
-    footnote = style.dim("   * too few samples for this percentile to be relied on")
-    return [*table(rows, columns, indent=""), footnote]
+    return [*table(rows, columns, indent=""), style.dim("   * too few samples for this percentile to be relied on")]
 
 
 def _text(cell: Cell | str) -> str:
@@ -75,4 +80,4 @@ def _latencies(of: Latency, columns: int) -> tuple[str, ...]:
 
 def _from_intended_start(response: Latency, columns: int) -> Row:
     received = ("",) if columns >= _WIDE else ()
-    return ["   from the intended start", "", "", "", *_latencies(response, columns), *received]
+    return [" TOTAL with wait", "", "", "", *_latencies(response, columns), *received]

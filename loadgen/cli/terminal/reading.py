@@ -83,14 +83,18 @@ def reading(result: RunResult, history: History) -> list[str]:
         return []
     if requests < ENOUGH_REQUESTS:
         return [f"Only {figures.plural(requests, 'request')}: too few to say more than that. Run longer."]
-    level = result.verdict.level.name.upper()
-    limited = [_generator_limited(result)] if level != "VALID" else []
+    limited = [_generator_limited(result)] if result.verdict.reasons else []
     return [*limited, _target_side(result, history)]
 
 
 def _generator_limited(result: RunResult) -> str:
-    why = "; ".join(map(str, result.verdict.reasons[:2])) or "see the workers"
-    return f"The generator is {result.verdict.level.name.lower()} ({why}): part of the latency may be ours."
+    why = headline(result.verdict.reasons[0])
+    return f"The generator is {result.verdict.level.value}: {why}. So part of the latency may be ours."
+
+
+def headline(reason: str) -> str:
+    """What was found, without the advice after the colon."""
+    return reason.partition(": ")[0]
 
 
 def _target_side(result: RunResult, history: History) -> str:
@@ -107,7 +111,9 @@ def _target_side(result: RunResult, history: History) -> str:
     broken = sum(not outcome.ok for outcome in result.thresholds)
     if broken:
         return f"{figures.plural(broken, 'limit')} broken without a knee: slow or failing at this load, not overloaded."
-    return f"Steady: no knee up to {figures.plural(_most_users(history), 'user')}. Raise the load to find the limit."
+    users = _most_users(history)
+    upto = f" up to {figures.plural(users, 'user')}" if users else ""
+    return f"Steady: no knee{upto}. Raise the load to find the limit."
 
 
 def knee_sentence(knee: Knee) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable
 
 from loadgen.cli.exits import EXIT_CODES
@@ -13,10 +12,10 @@ from loadgen.cli.terminal.failures import errors_section, task_errors_section
 from loadgen.cli.terminal.history import History
 from loadgen.cli.terminal.judged import failure_details, thresholds_section
 from loadgen.cli.terminal.panel import NARROWEST, WIDEST, is_lost
-from loadgen.cli.terminal.reading import reading
+from loadgen.cli.terminal.reading import headline, reading
 from loadgen.cli.terminal.style import Style
 from loadgen.cli.terminal.table import Cell, Row, table
-from loadgen.cli.terminal.text import pad, shorten
+from loadgen.cli.terminal.text import pad, shorten, wrap
 from loadgen.metrics.snapshot import WorkerStatus
 from loadgen.units import format_bytes
 
@@ -81,9 +80,10 @@ def _verdict_lines(result: RunResult, columns: int, style: Style) -> list[str]:
     if snapshot.state.value == "finished" and not snapshot.complete:
         why = style.foreign("; ".join(snapshot.incomplete_reasons)) or "not everything arrived"
         lines.append(style.warn(shorten(f"△ incomplete: {why}", columns)))
-    if result.verdict.level.name.upper() != "VALID":
-        why = style.foreign("; ".join(map(str, result.verdict.reasons)))
-        lines.append(style.warn(shorten(f"△ results at risk, generator {_level(result)}: {why}", columns)))
+    if _level(result) != "VALID":
+        first, more = headline(result.verdict.reasons[0]), len(result.verdict.reasons) - 1
+        why = style.foreign(first) + (f" (+{more} more below)" if more else "")
+        lines.append(style.warn(shorten(f"△ generator {_level(result)}: {why}", columns)))
     return lines
 
 
@@ -95,11 +95,11 @@ def _outcome(result: RunResult) -> str:
     failed = sum(not outcome.ok for outcome in result.thresholds)
     if failed:
         return f"{failed} of {figures.plural(total, 'threshold')} failed"
-    return "the threshold holds" if total == 1 else f"all {total} thresholds hold"
+    return {1: "the threshold holds", 2: "both thresholds hold"}.get(total, f"all {total} thresholds hold")
 
 
 def _level(result: RunResult) -> str:
-    return str(result.verdict.level.name).upper()
+    return result.verdict.level.value
 
 
 def _checks(result: RunResult, columns: int, style: Style) -> list[str]:
@@ -168,7 +168,7 @@ def _generator(result: RunResult, columns: int, style: Style) -> list[str]:
     paint: Callable[[str], str] = {"VALID": style.good, "SUSPECT": style.warn}.get(level, style.bad)
     lines = [_labelled("Generator", paint(level), style)]
     for reason in result.verdict.reasons:
-        lines += [" " * _LABEL + text for text in textwrap.wrap(style.foreign(str(reason)), columns - _LABEL)]
+        lines += [" " * _LABEL + text for text in wrap(style.foreign(reason), columns - _LABEL)]
     workers = sorted(result.snapshot.workers, key=_badness)
     if not workers:
         return lines
@@ -205,7 +205,7 @@ def _worker(worker: WorkerStatus, style: Style) -> Row:
 def _warnings(result: RunResult, columns: int, style: Style) -> list[str]:
     lines = []
     for warning in result.snapshot.warnings[:_MOST_ROWS]:
-        wrapped = textwrap.wrap(style.foreign(warning), columns - 8) or [""]
+        wrapped = wrap(style.foreign(warning), columns - 8)
         lines += [style.warn("warning ") + wrapped[0], *(" " * 8 + text for text in wrapped[1:])]
     return lines + _more(len(result.snapshot.warnings), style)
 
@@ -215,10 +215,10 @@ def _reading(result: RunResult, history: History, columns: int, style: Style) ->
     if not sentences:
         return []
     text = style.foreign(" ".join(sentences)) + " (a rule of thumb)"
-    wrapped = textwrap.wrap(text, columns - _LABEL)
+    wrapped = wrap(text, columns - _LABEL)
     return [_labelled("Reading" if index == 0 else "", line, style) for index, line in enumerate(wrapped)]
 
 
 def _exit(result: RunResult, style: Style) -> str:
     code = int(result.exit_code)
-    return style.dim(f"exit {code} ({EXIT_CODES.get(code, 'unknown')})")
+    return style.dim(f"exit {code}: {EXIT_CODES.get(code, 'chosen by the scenario')}")

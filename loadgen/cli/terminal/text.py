@@ -68,3 +68,20 @@ def pad(text: str, columns: int, *, right: bool = False) -> str:
     """The text filled with spaces to `columns` columns; `right` aligns it to the right."""
     fill = " " * max(0, columns - width(text))
     return fill + text if right else text + fill
+
+
+def wrap(text: str, columns: int) -> list[str]:
+    """The words on lines of at most `columns` (2 or more) columns; a longer word is broken. Never empty."""
+    lines, room = [""], columns
+    for word in text.split():
+        rest = word
+        if lines[-1] and width(rest) + 1 > room:
+            lines.append("")
+            room = columns
+        while width(rest) > columns:
+            head = _head(rest, columns)
+            lines[-1:] = [head, ""] if not lines[-1] else [lines[-1], head, ""]
+            rest, room = rest[len(head) :], columns
+        lines[-1] += f" {rest}" if lines[-1] else rest
+        room = columns - width(lines[-1])
+    return [line for line in lines if line] or [""]
