@@ -126,11 +126,10 @@ def _twice(name: str, first: str, second: str) -> ScenarioError:
 
 
 def _spelling(holder: Holder, file: Path) -> None:
-    own = vars(holder)
-    for name, value in own.items():
+    for name, value in vars(holder).items():
         if name in SETTINGS or name.startswith("_") or any(hasattr(base, name) for base in (User, HttpUser, TaskSet)):
             continue
-        known = [one for one, fits in SETTINGS.items() if one not in own and fits(value)]
+        known = [one for one, fits in SETTINGS.items() if one not in holder.written and fits(value)]
         meant = nearest(name, known)
         if meant is not None:
             raise ScenarioError(

@@ -97,10 +97,12 @@ class TaskSet:
     user: User
     parent: User | TaskSet
     queued: deque[Task] | None = None  # tasks of schedule_task(), before any chosen one
+    written: ClassVar[frozenset[str]] = frozenset()  # names in the class's own body
     keeps_place: ClassVar[bool] = False  # the order of tasks matters
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls.written = frozenset(vars(cls))
         cls.tasks = gather(cls.__bases__, vars(cls), keep_place=cls.keeps_place)
 
     def __init__(self, parent: User | TaskSet) -> None:

@@ -52,6 +52,7 @@ class User:
     weight: float = 1  # its share of the users, relative to other classes
     fixed_count: int = 0  # if above 0: exactly so many, whatever the weight
     abstract: ClassVar[bool] = True  # only a base for other classes; not inherited
+    written: ClassVar[frozenset[str]] = frozenset()  # names in the class's own body
 
     identity: UserIdentity = UserIdentity("", 0)  # set right after construction
     greenlet: gevent.Greenlet[..., Any] | None = None
@@ -69,6 +70,7 @@ class User:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls.written = frozenset(vars(cls))
         cls.tasks = gather(cls.__bases__, vars(cls), keep_place=False)
         if "abstract" not in vars(cls):
             cls.abstract = False

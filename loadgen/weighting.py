@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from math import isfinite
 from typing import Any, TypeVar
 
+from loadgen.errors import ScenarioError
 from loadgen.identity import cut_points
 
 WEIGHT_MARK = "loadgen_task_weight"
@@ -97,7 +98,15 @@ def gather(bases: tuple[type, ...], namespace: Mapping[str, Any], *, keep_place:
 
     Inheritance is additive, as in Locust. With `keep_place` the class's own `tasks` stand where
     they were written among the decorated ones (the order matters in a sequence), else first.
+    Raises ScenarioError if they are wrong.
     """
+    try:
+        return expanded(_gathered(bases, namespace, keep_place))
+    except (TypeError, ValueError) as exc:
+        raise ScenarioError(str(exc), code="LG105") from None
+
+
+def _gathered(bases: tuple[type, ...], namespace: Mapping[str, Any], keep_place: bool) -> list[tuple[Task, float]]:
     found: list[tuple[Task, float]] = []
     for base in bases:
         found += pairs(getattr(base, "tasks", None)) if hasattr(base, "tasks") else _of_mixin(base)
@@ -109,7 +118,7 @@ def gather(bases: tuple[type, ...], namespace: Mapping[str, Any], *, keep_place:
             found += declared
         elif (weight := own_mark(value, WEIGHT_MARK)) is not None:
             found.append((value, weight))
-    return expanded(found)
+    return found
 
 
 def _of_mixin(base: type) -> list[tuple[Task, float]]:
