@@ -148,6 +148,8 @@ class Cluster:
         self._send(member, MessageType.WELCOME, welcome, now_ns)
 
     def _on_delta(self, member: Member, seq: int, body: bytes) -> None:
+        if seq < 1:
+            raise Malformed("deltas are numbered from 1")
         applied = self.ledger.apply(member.id, seq, body)
         if applied is not Applied.GAP:
             self._dirty = True  # a repeat is acknowledged again: its acknowledgement may have been lost

@@ -57,6 +57,8 @@ class Worker:
         self._environment: Environment | None = None
         self._scenario = scenario
         self._wake = Event()
+        self._endpoint = endpoint
+        self._refused = False
         self._agent = Agent(uid, clock, self)
         self._backend = WorkerBackend(self._agent)
         self._log_handler: logging.Handler | None = None
@@ -103,7 +105,12 @@ class Worker:
         self._wake.set()
 
     def _on_refused(self) -> None:
-        logging.getLogger("loadgen").warning("the master refused our key: is it the same secret?")
+        if not self._refused:
+            self._refused = True
+            logging.getLogger("loadgen").warning(
+                "%s answers, but refuses our key: is it a loadgen master with the same secret? Trying again …",
+                self._endpoint,
+            )
 
     # -- what the agent asks for (its Host)
 

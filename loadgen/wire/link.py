@@ -19,6 +19,12 @@ from loadgen.wire.keys import CurveKeys
 from loadgen.wire.messages import Header, MessageType, encode_header
 from loadgen.wire.sockets import LINGER_MS, configure_dealer
 
+_CONNECTED = zmq.EVENT_CONNECTED
+_SUCCEEDED = zmq.EVENT_HANDSHAKE_SUCCEEDED
+_FAILED = (
+    zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+)
+_DISCONNECTED = zmq.EVENT_DISCONNECTED
 _QUEUE_LIMIT = 64  # frames waiting for a dead connection; deltas are kept by the outbox anyway
 
 
@@ -46,8 +52,7 @@ class Link:
 
     def open(self) -> None:
         configure_dealer(self._socket, self._keys)
-        events = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-        self._monitor = self._socket.get_monitor_socket(events)
+        self._monitor = self._socket.get_monitor_socket(_CONNECTED | _SUCCEEDED | _FAILED | _DISCONNECTED)
         self._socket.connect(self._endpoint)
         self._greenlets = [gevent.spawn(loop) for loop in (self._read, self._write, self._watch)]
 
@@ -80,9 +85,13 @@ class Link:
             self._queue.get()
 
     def _watch(self) -> None:
+        """A connection that ends before its handshake did was refused: with another secret the master
+        cannot even read our first frame, so it says nothing and hangs up."""
+        in_handshake = False
         while True:
-            event = parse_monitor_message(self._monitor.recv_multipart())
-            if event["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            event = parse_monitor_message(self._monitor.recv_multipart())["event"]
+            if event == _SUCCEEDED:
                 self._on_connected()
-            else:
+            elif event != _CONNECTED and in_handshake:
                 self._on_refused()
+            in_handshake = event == _CONNECTED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -108,7 +109,7 @@ def test_a_second_interrupt_does_not_wait_for_users(
     command += ["--workers", "1", "--stop-timeout", "60s", "--json", str(tmp_path / "s.json"), "--progress", "off"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout is not None
-        wait_until(lambda: len(connections_to(counting_target.port)) >= 3, 30)
+        wait_until(lambda: connections_of_workers(process.pid, counting_target.port) == 3, 30)
         process.send_signal(signal.SIGINT)
         for line in process.stdout:
             if "stopping" in line:
@@ -121,8 +122,10 @@ def test_a_second_interrupt_does_not_wait_for_users(
     assert (tmp_path / "s.json").exists()
 
 
-def connections_to(port: int) -> list[object]:
-    return [one for one in psutil.net_connections("tcp") if one.raddr and one.raddr.port == port]
+def connections_of_workers(pid: int, port: int) -> int:
+    """How many connections the children of this master have to the target."""
+    children = psutil.Process(pid).children()
+    return sum(1 for child in children for one in child.net_connections("tcp") if one.raddr and one.raddr.port == port)
 
 
 def test_a_killed_worker_is_named_and_the_run_goes_on(
@@ -136,7 +139,7 @@ def test_a_killed_worker_is_named_and_the_run_goes_on(
         victim = psutil.Process(process.pid).children()[0]
         os.kill(victim.pid, signal.SIGKILL)
         output, _ = process.communicate(timeout=60)
-    run = Finished(process.returncode, output, "", __import__("json").loads(file.read_text()))
+    run = Finished(process.returncode, output, "", json.loads(file.read_text()))
 
     assert run.summary["run"]["complete"] is False
     assert "SIGKILL" in output

@@ -1,0 +1,123 @@
+import msgpack
+
+from loadgen.master.cluster import Cluster, CustomMessage, MemberChanged, MemberFailed, StopAsked
+from loadgen.master.ledger import Ledger
+from loadgen.master.members import MemberState
+from loadgen.master.store import MemoryStore
+from loadgen.wire.messages import FROM_MASTER, Header, MessageType, decode_header, decode_map, encode, encode_header
+from tests.core.simulation import RUN_ID, SETTINGS
+
+UID = b"u" * 16
+
+
+class Wire:
+    """A cluster, and one peer that says what a test wants it to say."""
+
+    def __init__(self) -> None:
+        self.cluster = Cluster(RUN_ID, SETTINGS.to_wire(), Ledger(), MemoryStore())
+        self.now_ns = 10**9
+
+    def say(
+        self, kind: MessageType, body: object = None, peer: bytes = b"p", uid: bytes = UID, run_id: bytes = RUN_ID
+    ) -> None:
+        header = encode_header(Header(kind, uid, run_id, 0, 0, 1))
+        self.cluster.on_frames(peer, [header, encode(body if body is not None else {})], self.now_ns)
+
+    def hello(self, peer: bytes = b"p", uid: bytes = UID) -> None:
+        self.say(MessageType.HELLO, {"host": "h", "pid": 7}, peer, uid, bytes(16))
+
+    def said(self) -> list[tuple[bytes, MessageType]]:
+        sent = [(peer, decode_header(header, FROM_MASTER).type) for peer, header, _ in self.cluster.outgoing]
+        self.cluster.outgoing.clear()
+        return sent
+
+
+def test_a_repeated_hello_is_welcomed_again_as_the_same_worker() -> None:
+    wire = Wire()
+    wire.hello()
+    wire.hello()
+
+    assert wire.said() == [(b"p", MessageType.WELCOME)] * 2
+    assert [member.id for member in wire.cluster.members.values()] == ["w1"]
+
+
+def test_a_worker_that_reconnects_is_spoken_to_on_its_new_connection() -> None:
+    wire = Wire()
+    wire.hello(b"old")
+    wire.hello(b"new")
+    wire.said()
+    wire.say(MessageType.READY, {"classes": [["U", 1.0, 0]]}, b"old")
+    wire.cluster.quit(wire.now_ns)
+
+    assert wire.said() == [(b"new", MessageType.QUIT)]
+    assert wire.cluster.rejected["stranger"] == 1
+
+
+def test_a_peer_cannot_speak_for_another_worker() -> None:
+    wire = Wire()
+    wire.hello()
+    wire.hello(b"q", b"v" * 16)
+    wire.say(MessageType.BYE, {"reason": "forged"}, b"q", UID)
+
+    assert {member.state for member in wire.cluster.members.values()} == {MemberState.JOINED}
+    assert wire.cluster.rejected["stranger"] == 1
+
+
+def test_another_major_version_is_told_why_it_is_refused() -> None:
+    wire = Wire()
+    header = msgpack.packb(["LG", 9, 0, 1, UID, bytes(16), 0, 0, 1])
+    wire.cluster.on_frames(b"p", [header, encode({})], wire.now_ns)
+    ((peer, sent, body),) = wire.cluster.outgoing
+
+    assert (peer, decode_header(sent, FROM_MASTER).type) == (b"p", MessageType.REJECT)
+    assert "peer speaks protocol 9" in decode_map(body)["text"]
+
+
+def test_what_workers_report_becomes_events_once() -> None:
+    wire = Wire()
+    wire.hello()
+    for _ in range(2):
+        wire.say(MessageType.FAILED, {"code": "LG103", "text": "no", "traceback": "t"})
+    wire.say(MessageType.CUSTOM, {"type": "rows", "data": [1]})
+    wire.say(MessageType.ASK_STOP)
+
+    assert wire.cluster.events == [
+        MemberChanged("w1", MemberState.JOINED),
+        MemberChanged("w1", MemberState.FAILED, "no"),
+        MemberFailed("w1", "LG103", "no", "t"),
+        CustomMessage("w1", "rows", [1]),
+        StopAsked("w1"),
+    ]
+
+
+def test_a_command_is_repeated_until_it_is_acknowledged() -> None:
+    wire = Wire()
+    wire.hello()
+    wire.cluster.stop(1.0, wire.now_ns)
+    wire.said()
+    for _ in range(3):
+        wire.now_ns += 10**9
+        wire.cluster.on_tick(wire.now_ns)
+        assert (b"p", MessageType.STOP) in wire.said()
+    header = encode_header(Header(MessageType.HEARTBEAT, UID, RUN_ID, 0, 1, 1))
+    wire.cluster.on_frames(b"p", [header, encode({})], wire.now_ns)
+    wire.now_ns += 10**9
+    wire.cluster.on_tick(wire.now_ns)
+
+    assert wire.said() == [(b"p", MessageType.HEARTBEAT)]
+
+
+def test_hostile_bodies_of_a_known_worker_are_dropped_and_counted() -> None:
+    wire = Wire()
+    wire.hello()
+    for kind, body in [
+        (MessageType.READY, {"classes": [["U", "x", 0]]}),
+        (MessageType.READY, {"classes": [[1]]}),
+        (MessageType.READY, [1]),
+        (MessageType.HELLO, {"pid": -1}),
+        (MessageType.DELTA, {"rows": b"x"}),
+    ]:
+        wire.say(kind, body)
+
+    assert wire.cluster.rejected["malformed"] == 4
+    assert [member.state for member in wire.cluster.members.values()] == [MemberState.JOINED]
