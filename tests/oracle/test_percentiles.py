@@ -6,13 +6,14 @@ Tolerance: 0.5 % (buckets err by at most 0.39 %) and 0.5 ms (the way between the
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.support.command import Finished, run_loadgen
-from tests.support.target import Target
+from tests.support.target import Target, target
 
 SCENARIO = """\
 from loadgen import HttpUser, task
@@ -24,6 +25,19 @@ class Asker(HttpUser):
 """
 PERCENTS = (50, 85, 95, 99)
 ATTEMPTS = 3  # of a run whose generator did not keep up: its times say nothing about our arithmetic
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Target]:
+    """A target that, like the generator, goes before whatever else this machine does, where that is allowed."""
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, -20)  # what we start inherits it
+    except PermissionError:
+        pass  # not root: a busy machine shows as a difference of the order of its time slices
+    with target() as running:
+        yield running
+    os.setpriority(os.PRIO_PROCESS, 0, usual)
 
 
 def truth_ms(durations_us: Sequence[float], percent: float) -> float:
@@ -62,19 +76,19 @@ def assert_percentiles(result: Finished, durations_us: Sequence[float], percents
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_fixed_delay_is_reported_as_the_server_saw_it(counting_target: Target, workers: int, tmp_path: Path) -> None:
-    result = run_against(counting_target, "/delay/50ms", workers, tmp_path)
+def test_a_fixed_delay_is_reported_as_the_server_saw_it(server: Target, workers: int, tmp_path: Path) -> None:
+    result = run_against(server, "/delay/50ms", workers, tmp_path)
 
-    durations = counting_target.durations("/delay/50ms")
+    durations = server.durations("/delay/50ms")
     assert result.requests == len(durations) > 500
     assert_percentiles(result, durations, (50, 99))
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_mixture_keeps_both_its_humps(counting_target: Target, workers: int, tmp_path: Path) -> None:
+def test_a_mixture_keeps_both_its_humps(server: Target, workers: int, tmp_path: Path) -> None:
     """Of ten answers one takes 200 ms: p85 lies in the low hump, p95 in the high one, and no mean comes between."""
-    result = run_against(counting_target, "/mix", workers, tmp_path)
+    result = run_against(server, "/mix", workers, tmp_path)
 
-    durations = counting_target.durations("/mix")
+    durations = server.durations("/mix")
     assert result.requests == len(durations) > 500
     assert_percentiles(result, durations, (50, 85, 95, 99))
