@@ -18,7 +18,7 @@ def lesson(result: RunResult, history: History) -> list[str]:
         f" 1 Knee     {_knee(find_knee(history.moments))}",
         f" 2 Burst    {_burst(burst)}",
         f" 3 Verdict  {_verdict(result)}",
-        " 4 Next     loadgen quick http://localhost:8000/ -c 50 -d 30s   (your own service)",
+        " 4 Next     loadgen quick http://localhost:8000/ -c 50 -d 30s  (yours)",
     ]
 
 
@@ -36,13 +36,13 @@ def _burst(burst: Burst | None) -> str:
         return "none: failures were spread evenly, or there were none."
     return (
         f"{format_duration(burst.start_s)}–{format_duration(burst.end_s)}: up to {100 * burst.peak_share:.0f} % "
-        f"of the requests failed; percentiles leave them out."
+        f"failed; percentiles leave failures out."
     )
 
 
 def _verdict(result: RunResult) -> str:
     level = result.verdict.level.value
     passed = sum(outcome.ok for outcome in result.thresholds)
-    limits = f"{passed} of {len(result.thresholds)} thresholds hold; exit {int(result.exit_code)}"
+    limits = f"{passed} of {len(result.thresholds)} thresholds hold, exit {int(result.exit_code)}"
     honest = "it kept up" if level == "VALID" else "it was busy itself"
-    return f"{limits}. The load generator is {level}: {honest}."
+    return f"{limits}. Generator {level}: {honest}."

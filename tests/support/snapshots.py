@@ -183,15 +183,18 @@ def finished() -> Snapshot:
 
 
 def ramp(steps: int = 40, knee: int = 25) -> list[Snapshot]:
-    """Snapshots of a service with a knee at step `knee`, and an error burst near the end."""
-    shots = []
+    """A snapshot each second of a service with a knee at second `knee`, and three seconds of errors near the end."""
+    shots, requests, failures = [], 0, 0
     for step in range(1, steps + 1):
         users = 50 * step
-        rps = min(users, 50 * knee) * 1.0
+        rps = min(users, 50 * knee)
         over = max(0, step - knee)
-        failing = rps * 0.3 if steps - 6 <= step < steps - 3 else 0.0
+        failing = round(rps * 0.3) if steps - 6 <= step < steps - 3 else 0
+        requests, failures = requests + rps, failures + failing
         window = WindowStats(5.0, rps, failing, 20_000, 40_000 + 30_000 * over, 60_000 + 50_000 * over)
+        base = running(float(step))
+        totals = replace(base.totals, requests=requests, failures=failures)
         shots.append(
-            replace(running(float(step)), state=RunState.RAMPING, users=users, target_users=2_000, window=window)
+            replace(base, state=RunState.RAMPING, users=users, target_users=2_000, window=window, totals=totals)
         )
     return shots

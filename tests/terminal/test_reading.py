@@ -34,12 +34,12 @@ def test_a_burst_is_found_with_its_times() -> None:
     burst = find_burst(seen(), 0.02)
 
     assert burst is not None
-    assert (burst.start_s, burst.end_s) == (34.0, 36.0)
+    assert (burst.start_s, burst.end_s) == (34.0, 37.0)
     assert round(burst.peak_share, 2) == 0.3
 
 
 def test_failures_spread_evenly_are_no_burst() -> None:
-    moments = [Moment(float(second), 100, 50.0, 2.5, 1_000, 2_000) for second in range(1, 60)]
+    moments = [Moment(float(second), 100, 50.0, 0.05, 1_000, 2_000) for second in range(1, 60)]
 
     assert find_burst(moments, 0.05) is None
 

@@ -70,7 +70,7 @@ def _curves(snapshot: Snapshot, history: History, columns: int, style: Style) ->
         ("users", users, lambda m: m.users, "", style.dim),
         ("req/s", figures.rate(window.rps), lambda m: m.rps, f"{figures.count(totals.requests)} sent", style.accent),
         (
-            "failing", figures.percent(failing), lambda m: m.failures_per_s,
+            "failing", figures.percent(failing), lambda m: m.failing,
             f"{figures.count(totals.failures)} failed", style.bad,
         ),
         ("p95", figures.latency(window.p95_us), lambda m: m.p95_us, spread, style.warn),

@@ -63,7 +63,7 @@ def _is_past(start: Moment, moment: Moment) -> bool:
 
 def find_burst(moments: Sequence[Moment], overall_share: float) -> Burst | None:
     """The time around the worst share of failures, if that stands out from the run's `overall_share`."""
-    shares = [figures.share(round(moment.failures_per_s * 1000), round(moment.rps * 1000)) for moment in moments]
+    shares = [moment.failing for moment in moments]
     peak = max(shares, default=0.0)
     if peak < max(_BURST_SHARE, _BURST_TIMES * overall_share):
         return None
