@@ -127,7 +127,7 @@ def scenario_parser(events: Events, environ: Mapping[str, str] | None = None) ->
             listener(parser=parser)
         except UsageError:
             raise
-        except Exception as exc:  # noqa: BLE001 - scenario code
+        except Exception as exc:
             name = getattr(listener, "__qualname__", repr(listener))
             raise ConfigError(f"{name} could not declare its options: {type(exc).__name__}: {exc}") from exc
     return parser

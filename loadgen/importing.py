@@ -108,7 +108,7 @@ def import_fresh(path: Path, source: bytes, tree: ast.Module) -> ModuleType:
     folder = str(path.parent)
     refuse_locust(tree, path)
     refuse_hiding(tree, path)
-    _forget(path)
+    forget(path)
     if not sys.path or sys.path[0] != folder:
         sys.path.insert(0, folder)
     importlib.invalidate_caches()
@@ -131,7 +131,7 @@ def import_fresh(path: Path, source: bytes, tree: ast.Module) -> ModuleType:
     finally:
         _imported[path] = {name, *_local_modules(set(sys.modules) - before, path.parent)}
         if not imported:
-            _forget(path)
+            forget(path)
     return module
 
 
@@ -145,7 +145,7 @@ def _local_modules(names: set[str], folder: Path) -> Iterator[str]:
             yield name
 
 
-def _forget(path: Path) -> None:
+def forget(path: Path) -> None:
     """Undo the last import of this scenario: its modules, and the listeners they registered."""
     names = _imported.pop(path, set())
     events.forget(names)
