@@ -23,6 +23,9 @@ class Visitor(HttpUser):
         self.arguments: dict[str, Any] = {"headers": dict(options.quick_headers)}
         if options.quick_body is not None:
             self.arguments["data"] = options.quick_body
+        if options.quick_login is not None:
+            user, _, password = options.quick_login.partition(":")
+            self.arguments["auth"] = (user, password)
         if options.quick_insecure:
             self.arguments["verify"] = False
 

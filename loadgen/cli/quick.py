@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import click
 
@@ -49,7 +49,7 @@ def command(url: str, **params: Any) -> int:
     from loadgen.limits import raise_file_limit
     from loadgen.scenario import load_scenario
 
-    host, path = split_url(url)
+    host, path, login = split_url(url)
     body = read_body(params["body"])
     custom = {
         "quick_method": (params["method"] or ("GET" if body is None else "POST")).upper(),
@@ -58,6 +58,7 @@ def command(url: str, **params: Any) -> int:
         "quick_headers": [parse_header(text) for text in params["headers"]],
         "quick_body": body,
         "quick_insecure": params["insecure"],
+        "quick_login": login,
     }
     raise_file_limit()
     rate = max(100.0, float(params["connections"]))  # all within a second
@@ -69,8 +70,11 @@ def command(url: str, **params: Any) -> int:
         screen.close()
 
 
-def split_url(text: str) -> tuple[str, str]:
-    """(`https://host:port`, `/path?query`); `localhost:8000` alone means http. Raises ConfigError."""
+def split_url(text: str) -> tuple[str, str, str | None]:
+    """(`https://host:port`, `/path?query`, `user:password` or None); `localhost:8000` alone means http.
+
+    The password does not stay in the host, which is shown. Raises ConfigError.
+    """
     url = text if "://" in text else f"http://{text}"
     parts = urlsplit(url)
     try:
@@ -80,7 +84,8 @@ def split_url(text: str) -> tuple[str, str]:
     if parts.scheme not in ("http", "https") or not named:
         raise ConfigError(f'"{text}" is not an HTTP address', hints=("write it like http://localhost:8000/path",))
     query = f"?{parts.query}" if parts.query else ""
-    return f"{parts.scheme}://{parts.netloc}", (parts.path or "/") + query
+    userinfo, at, place = parts.netloc.rpartition("@")
+    return f"{parts.scheme}://{place}", (parts.path or "/") + query, unquote(userinfo) if at else None
 
 
 def parse_header(text: str) -> tuple[str, str]:

@@ -20,7 +20,7 @@ from loadgen.cli.verb import Verb
 _EXAMPLES = """
 loadgen run scenario.py -H http://localhost:8000 -u 100 -r 20 -t 1m
 loadgen run scenario.py -t 5m --threshold "p95 < 300ms" --json result.json
-loadgen run scenario.py --workers inline               # one worker in this process, for a debugger
+loadgen run scenario.py --workers inline     # one worker in this process, for a debugger
 """
 _NOTES = "Arguments that the scenario declares are given like options: loadgen run scenario.py --my-argument 7"
 

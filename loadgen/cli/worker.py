@@ -13,13 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-import gevent
-from gevent.fileobject import FileObject
 
 from loadgen.cli.options import option
 from loadgen.cli.verb import Verb
 from loadgen.errors import ConfigError, LoadgenError, Malformed
-from loadgen.wire.keys import parse_secret
 
 _EXAMPLES = """
 LOADGEN_SECRET=$(cat secret) loadgen worker --master 127.0.0.1:5557
@@ -55,6 +52,8 @@ def _endpoint(text: str) -> str:
 
 
 def _secret(path: str | None) -> bytes:
+    from loadgen.wire.keys import parse_secret  # loads zmq, which --help must not
+
     if path is not None:
         try:
             return parse_secret(Path(path).read_text(encoding="ascii"))
@@ -71,6 +70,11 @@ def _secret(path: str | None) -> bytes:
 
 def _take_lifeline() -> tuple[bytes, bytes]:
     """Our secret and uid from the parent; from then on the process ends when the parent does."""
+    import gevent
+    from gevent.fileobject import FileObject
+
+    from loadgen.wire.keys import parse_secret
+
     stream = FileObject(sys.stdin.fileno(), "rb", close=False)
     try:
         first: dict[str, Any] = json.loads(stream.readline())

@@ -53,7 +53,8 @@ def check(tmp_path: Path, source: str, *options: str) -> subprocess.CompletedPro
 
 
 def user_with(body: str) -> str:
-    return f"from loadgen import HttpUser, task\nclass Shopper(HttpUser):\n    @task\n    def only(self):\n        {body}\n"
+    head = "from loadgen import HttpUser, task\nclass Shopper(HttpUser):\n    @task\n    def only(self):\n"
+    return f"{head}        {body}\n"
 
 
 def test_each_task_is_run_once(tmp_path: Path, counting_target: Target) -> None:

@@ -103,6 +103,8 @@ def _target_side(result: RunResult, history: History) -> str:
     unreachable = _unreachable(snapshot)
     if unreachable:
         return f"No request reached the target: {unreachable}. Check host and port."
+    if failed == 1:
+        return f"Every request failed, most with {_commonest(snapshot)}. Nothing is known about latencies."
     if failed >= _DOMINATING_SHARE:
         return f"{figures.percent(failed)} of the requests failed; the percentiles speak only for the others."
     knee = find_knee(history.moments)
@@ -131,6 +133,10 @@ def _unreachable(snapshot: Snapshot) -> str:
         return ""
     worst = max(snapshot.errors, key=lambda group: group.count)
     return worst.category if worst.category.startswith(_UNREACHABLE) else ""
+
+
+def _commonest(snapshot: Snapshot) -> str:
+    return max(snapshot.errors, key=lambda group: group.count).category if snapshot.errors else "an error"
 
 
 def _most_users(history: History) -> int:

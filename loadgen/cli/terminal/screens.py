@@ -18,6 +18,7 @@ from loadgen.cli.terminal.panel import NARROWEST, panel
 from loadgen.cli.terminal.style import Style, wants_color, wants_panel
 from loadgen.cli.terminal.summary import summary
 from loadgen.cli.terminal.text import shorten, width
+from loadgen.http.urls import redact
 from loadgen.metrics.snapshot import Snapshot
 from loadgen.units import format_duration
 
@@ -124,7 +125,7 @@ def bare(line: str) -> str:
 def opening(info: RunInfo, style: Style, columns: int, version: str) -> list[str]:
     """Two lines when a run starts: what runs where, and how it will be judged."""
     planned = format_duration(info.planned_s) if info.planned_s else "until Ctrl-C"
-    parts = [f"loadgen {version}".strip(), style.foreign(info.scenario_name), style.foreign(info.host or "")]
+    parts = [f"loadgen {version}".strip(), style.foreign(info.scenario_name), style.foreign(redact(info.host or ""))]
     parts += [planned, figures.plural(info.workers, "worker") if info.workers else ""]
     room = max(NARROWEST, columns - 1)
     head = shorten(" · ".join(part for part in parts if part), room)
