@@ -14,7 +14,6 @@ from loadgen.http.resolver import Resolver
 from loadgen.http.settings import ClientSettings
 
 if TYPE_CHECKING:
-
     from loadgen.hooks import EventHook
     from loadgen.metrics.recorder import Recorder
 

@@ -184,7 +184,19 @@ class ResponseReader:
         if self.status == 101:
             return ProtocolError("101 Switching Protocols, but no upgrade was asked for", phase="headers")
         start = self.head[:60]
-        return ProtocolError(f"no valid HTTP/1.x response: {exc}; it begins with {start!r}", phase=self.phase)
+        phase = "headers" if self._is_head_broken() else "body"
+        return ProtocolError(f"no valid HTTP/1.x response: {exc}; it begins with {start!r}", phase=phase)
+
+    def _is_head_broken(self) -> bool:
+        """The parser does not say where it stopped: another one, given the head alone, does."""
+        blank = _BLANK_LINE.match(self.head, end) if (end := self._head_end()) >= 0 else None
+        if blank is None:
+            return True
+        try:
+            ResponseReader()._feed(self.head[: blank.end()])
+        except _PARSER_ERRORS:
+            return True
+        return False
 
     def _cut_head(self) -> None:
         """Cut `head` down to the final response's head, and hold it against the caps."""

@@ -72,8 +72,8 @@ class Response:
 
     @property
     def ok(self) -> bool:
-        """A response came and its status is below 400."""
-        return 0 < self.status_code < 400
+        """A response came and its status is from 100 to 399."""
+        return 100 <= self.status_code < 400
 
     def __bool__(self) -> bool:
         return self.ok

@@ -26,9 +26,7 @@ class TlsStream:
         self._socket = socket
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self.tls = context.wrap_bio(
-            self._incoming, self._outgoing, server_hostname=server_hostname, session=session
-        )
+        self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname, session=session)
         self._read = self.tls.read
         self._write = self.tls.write
         self._unsent = b""  # ciphertext the socket did not take yet
