@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from loadgen.metrics.recorder import Series
 
 FALLBACK_S = 0.25  # RFC 8305 §5: the recommended delay before the next attempt
-_PENDING = frozenset({errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK})
+_PENDING = frozenset({errno.EINPROGRESS, errno.EALREADY})
 _OPEN = frozenset({0, errno.EISCONN})
 _NONBLOCK = getattr(_socket, "SOCK_NONBLOCK", 0)
+new_socket = _socket.socket
 
 
 def dial(
@@ -103,7 +104,7 @@ def _connect(engine: HttpEngine, connection: Connection, addresses: Sequence[Add
 
 def _attempt(connection: Connection, address: Address, limit_s: float | None) -> Any:
     """A connected socket, with the connection's watcher armed on it. Raises OSError."""
-    socket = _socket.socket(address.family, _socket.SOCK_STREAM | _NONBLOCK, 0)
+    socket = new_socket(address.family, _socket.SOCK_STREAM | _NONBLOCK, 0)
     connection.stream = socket
     if not _NONBLOCK:
         socket.setblocking(False)
@@ -117,7 +118,7 @@ def _attempt(connection: Connection, address: Address, limit_s: float | None) ->
             code = _wait_connected(connection, socket, limit_s)
         if code not in _OPEN:
             raise OSError(code, _strerror(code))
-    except OSError:
+    except (OSError, _TooSlow):
         connection.drop_stream()
         raise
     connection.watch(socket.fileno(), READ)

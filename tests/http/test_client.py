@@ -83,10 +83,13 @@ def test_a_file_is_uploaded_as_multipart() -> None:
 
 def test_a_large_body_arrives_whole() -> None:
     body = bytes(range(256)) * 40_000
-    with serve(answers(lambda request: ok(str(len(request.partition(b"\r\n\r\n")[2])).encode()))) as server:
-        with bench(server.url) as b:
-            assert b.client.put("/", data=body).text == str(len(body))
-            assert b.client.put("/", data=body).text == str(len(body))
+
+    def respond(request: bytes) -> bytes:
+        return ok(str(len(request.partition(b"\r\n\r\n")[2])).encode())
+
+    with serve(answers(respond)) as server, bench(server.url) as b:
+        assert b.client.put("/", data=body).text == str(len(body))
+        assert b.client.put("/", data=body).text == str(len(body))
 
     assert server.connections == 1
 
@@ -209,12 +212,15 @@ def test_a_redirected_post_follows_the_rules(status: str, method: str, keeps_bod
 
 
 def test_credentials_do_not_go_to_another_origin() -> None:
-    with serve(answers(echo)) as other, serve(answers(redirecting(("/a", f"307 {other.url}/b")))) as server:
-        with bench(server.url) as b:
-            b.client.headers["Authorization"] = "Bearer secret"
-            b.client.headers["X-Kept"] = "1"
-            b.client.auth = ("user", "secret")
-            sent = lines_of(b.client.get("/a", headers={"Cookie": "sid=secret"}, auth=("u", "secret")).content)
+    with (
+        serve(answers(echo)) as other,
+        serve(answers(redirecting(("/a", f"307 {other.url}/b")))) as server,
+        bench(server.url) as b,
+    ):
+        b.client.headers["Authorization"] = "Bearer secret"
+        b.client.headers["X-Kept"] = "1"
+        b.client.auth = ("user", "secret")
+        sent = lines_of(b.client.get("/a", headers={"Cookie": "sid=secret"}, auth=("u", "secret")).content)
 
     assert b"secret" in server.requests[0]
     assert "X-Kept: 1" in sent
@@ -223,9 +229,9 @@ def test_credentials_do_not_go_to_another_origin() -> None:
 
 
 def test_a_redirect_loop_ends_as_a_failure() -> None:
-    with serve(answers(redirecting(("/a", "302 /a")))) as server:
-        with bench(server.url, ClientSettings(max_redirects=5)) as b:
-            response = b.client.get("/a")
+    few = ClientSettings(max_redirects=5)
+    with serve(answers(redirecting(("/a", "302 /a")))) as server, bench(server.url, few) as b:
+        response = b.client.get("/a")
 
     assert response.status_code == 0
     assert len(response.history) == 5
@@ -399,12 +405,15 @@ def test_rest_gives_parsed_json_and_names_the_line_of_a_failure() -> None:
 def test_listeners_of_the_request_event_hear_of_every_request() -> None:
     event = EventHook("request")
     heard: list[dict[str, Any]] = []
-    with serve(answers(lambda r: ok(b"no", status="404 No") if b"/404" in r else ok())) as server:
-        with bench(server.url, request_event=event) as b:
-            b.client.get("/before")
-            event.add_listener(lambda **kwargs: heard.append(kwargs))
-            good = b.client.get("/", context={"k": "v"})
-            b.client.get("/404", name="missing")
+
+    def respond(request: bytes) -> bytes:
+        return ok(b"no", status="404 No") if b"/404" in request else ok()
+
+    with serve(answers(respond)) as server, bench(server.url, request_event=event) as b:
+        b.client.get("/before")
+        event.add_listener(lambda **kwargs: heard.append(kwargs))
+        good = b.client.get("/", context={"k": "v"})
+        b.client.get("/404", name="missing")
 
     assert [(h["request_type"], h["name"], h["response_length"]) for h in heard] == [
         ("GET", "/", 5),
@@ -453,7 +462,7 @@ def test_several_greenlets_may_use_one_client() -> None:
     with serve(answers(echo)) as server, bench(server.url) as b:
         greenlets = [gevent.spawn(b.client.get, f"/{n}") for n in range(20)]
         gevent.joinall(greenlets, raise_error=True)
-        paths = [g.value.content.split()[1].decode() for g in greenlets]
+        paths = [g.get().content.split()[1].decode() for g in greenlets]
         idle = len(b.engine.connections)
         for n in range(20):
             b.client.get(f"/again/{n}")
