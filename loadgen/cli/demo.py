@@ -10,6 +10,7 @@ import click
 
 import loadgen.demo
 from loadgen import __version__
+from loadgen.cli.exits import INTERRUPTED
 from loadgen.cli.options import (
     COUNT,
     DURATION,
@@ -53,6 +54,6 @@ def command(**params: Any) -> int:
             code = execute(replace(load_scenario(SCENARIO), name="demo"), settings, screen)
         finally:
             screen.close()
-    if screen.result is not None:
+    if screen.result is not None and code != INTERRUPTED:
         screen.say("", *lesson(screen.result, screen.history))
     return code

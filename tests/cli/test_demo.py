@@ -5,12 +5,15 @@ import json
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from loadgen.demo.service import BURST_ENDS_S, BURST_STARTS_S, MEAN_SERVICE_S, SLOTS, Service, kind_of
 from loadgen.demo.shop import running_shop
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def waits_s(rate_per_s: float, seconds: float = 10.0) -> list[float]:
@@ -94,3 +97,17 @@ def test_the_shop_does_not_outlive_who_started_it() -> None:
         process.stdin.close()
 
         assert process.wait(timeout=20) == 0
+
+
+def test_a_short_demo_passes_and_explains_itself() -> None:
+    command = [sys.executable, "-m", "loadgen", "demo", "-u", "40", "-t", "2s", "--workers", "1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split()[1] for line in lines[lines.index("What you saw") + 1 :]] == [
+        "Knee",
+        "Burst",
+        "Verdict",
+        "Next",
+    ]

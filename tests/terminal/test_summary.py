@@ -156,7 +156,7 @@ def test_colours_change_no_text() -> None:
 
 
 @settings(max_examples=50)
-@given(st.text(max_size=200), st.sampled_from([80, 97, 140]))
+@given(st.text(max_size=200), st.sampled_from([60, 80, 97, 140]))
 def test_no_name_or_message_breaks_the_columns(text: str, columns: int) -> None:
     base = finished()
     snapshot = replace(

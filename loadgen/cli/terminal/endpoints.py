@@ -56,7 +56,8 @@ def _quantiles(columns: int) -> tuple[tuple[str, float], ...]:
 def _head(total: int, shown: int, columns: int, style: Style) -> Row:
     title = f"Endpoints (slowest {shown} of {total})" if total > shown else "Endpoints"
     received = ("received",) if columns >= _WIDE else ()
-    names = ("count", "req/s", "fail", *(f"{name} " for name, _ in _quantiles(columns)), "max", *received)
+    highest = ("max",) if columns >= _NARROW else ()
+    names = ("count", "req/s", "fail", *(f"{name} " for name, _ in _quantiles(columns)), *highest, *received)
     return [Cell(title, style.bold), *(Cell(name, style.dim) for name in names)]
 
 
@@ -75,7 +76,7 @@ def _row(of: EndpointTotals, snapshot: Snapshot, columns: int, style: Style, met
 
 def _latencies(of: Latency, columns: int) -> tuple[str, ...]:
     values = tuple(figures.percentile(of, q) for _, q in _quantiles(columns))
-    return (*values, figures.latency(of.max_us if of.count else None))
+    return (*values, figures.latency(of.max_us if of.count else None)) if columns >= _NARROW else values
 
 
 def _from_intended_start(response: Latency, columns: int) -> Row:

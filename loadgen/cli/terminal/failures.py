@@ -66,7 +66,7 @@ def _task_error(error: TaskError, columns: int, style: Style) -> list[str]:
     heads: list[Row] = [
         [
             _counted(error.count),
-            shorten(style.foreign(error.user_class), 24),
+            shorten(style.foreign(error.user_class), 18),
             Cell(style.foreign(error.message), style.bad),
             _times(error.first_s, error.last_s),
         ]

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from loadgen.cli.exits import EXIT_CODES
 from loadgen.cli.screen import RunInfo, RunResult
 from loadgen.cli.terminal import figures
+from loadgen.cli.terminal.books import books_section
 from loadgen.cli.terminal.endpoints import endpoints_section
 from loadgen.cli.terminal.failures import errors_section, task_errors_section
+from loadgen.cli.terminal.generator import generator_section
 from loadgen.cli.terminal.history import History
 from loadgen.cli.terminal.judged import failure_details, thresholds_section
-from loadgen.cli.terminal.panel import NARROWEST, WIDEST, is_lost
+from loadgen.cli.terminal.panel import NARROWEST, WIDEST
 from loadgen.cli.terminal.reading import headline, reading
 from loadgen.cli.terminal.style import Style
-from loadgen.cli.terminal.table import Cell, Row, table
-from loadgen.cli.terminal.text import pad, shorten, wrap
-from loadgen.metrics.snapshot import WorkerStatus
-from loadgen.units import format_bytes
+from loadgen.cli.terminal.table import Cell, Row, labelled, table
+from loadgen.cli.terminal.text import shorten, wrap
 
 _WORDS = {0: "PASS", 1: "FAIL", 2: "STOPPED", 5: "EMPTY", 6: "INVALID"}
-_LABEL = 12
-_MOST_WORKERS = 8
 _MOST_ROWS = 10
 
 
@@ -40,8 +36,8 @@ def summary(
         _counters(result, columns, style),
         errors_section(result.snapshot, columns, style),
         task_errors_section(result.snapshot, columns, style),
-        _books(result, columns, style),
-        _generator(result, columns, style),
+        books_section(result.snapshot, columns, style),
+        generator_section(result, columns, style),
         _warnings(result, columns, style),
         _reading(result, history, columns, style),
         [_exit(result, style)],
@@ -134,74 +130,6 @@ def _counters(result: RunResult, columns: int, style: Style) -> list[str]:
     return table(rows, columns, indent="") + _more(len(counters), style)
 
 
-def _books(result: RunResult, columns: int, style: Style) -> list[str]:
-    """Requests and iterations as the equations that must hold."""
-    totals, books = result.snapshot.totals, result.snapshot.accounting
-    ok = totals.requests - totals.failures - totals.cancelled
-    requests = _equation(totals.requests, "sent", ok=ok, failed=totals.failures, cancelled=totals.cancelled)
-    iterations = _equation(
-        books.started, "started", ok=books.ok, failed=books.failed, cancelled=books.cancelled, in_flight=books.in_flight
-    )
-    lines = [_labelled("Requests", requests, style), _labelled("Iterations", iterations, style)]
-    if books.dropped:
-        planned = _equation(books.planned, "planned", started=books.started, dropped=books.dropped)
-        lines.append(_labelled("", planned, style))
-    if not books.closes():
-        lines.append(_labelled("", style.bad("✗ the books of iterations do not close: figures are missing"), style))
-    received = f"{format_bytes(totals.bytes)}, {format_bytes(figures.per_s(totals.bytes, result.snapshot.elapsed_s))}/s"
-    return [*lines, _labelled("Received", received, style)]
-
-
-def _equation(total: int, name: str, **parts: int) -> str:
-    """`7 started = 5 ok + 2 failed + 0 cancelled`; in flight only when there is any."""
-    terms = [f"{number:,} {term.replace('_', ' ')}" for term, number in parts.items() if number or term != "in_flight"]
-    return f"{total:,} {name} = {' + '.join(terms)}"
-
-
-def _labelled(label: str, text: str, style: Style) -> str:
-    return style.bold(pad(label, _LABEL)) + text
-
-
-def _generator(result: RunResult, columns: int, style: Style) -> list[str]:
-    """The verdict on ourselves and the workers it rests on, worst first."""
-    level = _level(result)
-    paint: Callable[[str], str] = {"VALID": style.good, "SUSPECT": style.warn}.get(level, style.bad)
-    lines = [_labelled("Generator", paint(level), style)]
-    for reason in result.verdict.reasons:
-        lines += [" " * _LABEL + text for text in wrap(style.foreign(reason), columns - _LABEL)]
-    workers = sorted(result.snapshot.workers, key=_badness)
-    if not workers:
-        return lines
-    names = ("state", "requests", "cpu max", "lag p99", "lag max", "")
-    rows: list[Row] = [[Cell("worker", style.dim), *(Cell(name, style.dim) for name in names)]]
-    rows += [_worker(worker, style) for worker in workers[:_MOST_WORKERS]]
-    more = len(workers) - _MOST_WORKERS
-    return lines + table(rows, columns, flexible=6, left=(0, 1, 6)) + ([f" +{more:,} more"] if more > 0 else [])
-
-
-def _badness(worker: WorkerStatus) -> tuple[bool, float, str]:
-    return (not is_lost(worker), -worker.cpu_percent_max if worker.cpu_percent_max >= 70 else 0.0, _natural(worker.id))
-
-
-def _natural(worker_id: str) -> str:
-    return worker_id[:1] + worker_id[1:].rjust(8)
-
-
-def _worker(worker: WorkerStatus, style: Style) -> Row:
-    lost = style.bad if is_lost(worker) else None
-    own = f"{worker.generator_errors:,} own errors" if worker.generator_errors else ""
-    throttled = f"throttled {worker.throttled_s:.1f} s" if worker.throttled_s >= 0.05 else ""
-    return [
-        style.foreign(worker.id),
-        Cell(style.foreign(worker.state), lost),
-        figures.count(worker.requests),
-        f"{worker.cpu_percent_max:.0f} %",
-        f"{worker.lag_ms_p99:.1f} ms",
-        f"{worker.lag_ms_max:.1f} ms",
-        Cell(style.foreign("; ".join(filter(None, (worker.reason, own, throttled)))), lost),
-    ]
-
-
 def _warnings(result: RunResult, columns: int, style: Style) -> list[str]:
     lines = []
     for warning in result.snapshot.warnings[:_MOST_ROWS]:
@@ -212,11 +140,8 @@ def _warnings(result: RunResult, columns: int, style: Style) -> list[str]:
 
 def _reading(result: RunResult, history: History, columns: int, style: Style) -> list[str]:
     sentences = reading(result, history)
-    if not sentences:
-        return []
     text = style.foreign(" ".join(sentences)) + " (a rule of thumb)"
-    wrapped = wrap(text, columns - _LABEL)
-    return [_labelled("Reading" if index == 0 else "", line, style) for index, line in enumerate(wrapped)]
+    return labelled("Reading", text, columns, style) if sentences else []
 
 
 def _exit(result: RunResult, style: Style) -> str:

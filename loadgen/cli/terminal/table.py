@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from loadgen.cli.terminal.text import pad, shorten, width
+from loadgen.cli.terminal.style import Style
+from loadgen.cli.terminal.text import pad, shorten, width, wrap
 
+LABEL_COLUMNS = 12
 Paint = Callable[[str], str]
 
 
@@ -50,3 +52,10 @@ def _line(row: Sequence[Cell], widths: Sequence[int], left: Collection[int], gap
         text = text if last and index in left else pad(text, widths[index], right=index not in left)
         fitted.append(cell.paint(text) if cell.paint else text)
     return gap.join(fitted).rstrip()
+
+
+def labelled(label: str, text: str, columns: int, style: Style, paint: Paint | None = None) -> list[str]:
+    """The text after a bold label; longer ones go on below themselves."""
+    lines = wrap(text, columns - LABEL_COLUMNS)
+    shown = [paint(line) if paint else line for line in lines]
+    return [style.bold(pad(label, LABEL_COLUMNS)) + shown[0], *(" " * LABEL_COLUMNS + line for line in shown[1:])]
