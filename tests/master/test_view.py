@@ -95,8 +95,10 @@ def test_percentiles_of_the_window_contain_the_queue_wait() -> None:
     for _ in range(10):
         worker.recorder.series("GET", "/").ok(100, 1, 100)
     worker.second(0, 0)
+    window = ledger.view(detailed=False).window
 
-    assert ledger.view(detailed=False).window.p50_us == 200.0
+    assert window.p50_us == 200.0
+    assert window.rps == 10.0  # by service and by response time, yet counted once
 
 
 def test_old_seconds_are_let_go_and_totals_kept() -> None:
