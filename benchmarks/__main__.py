@@ -20,6 +20,7 @@ from benchmarks.machine import SERVER_CORE, born_on, describe, raise_file_limit
 from benchmarks.results import Row, table
 from benchmarks.tools import Tool, find_peers
 from tests.support.nginx import WHY_NOT, nginx, nginx_is_here
+from tests.support.priority import first_in_line
 
 RESULTS = Path(__file__).parent / "results"
 PARTS = ("requests", "users", "micro")
@@ -49,6 +50,7 @@ def with_nginx(chosen: argparse.Namespace, peers: list[Tool], open_files: int) -
         return []
     rows: list[Row] = []
     with ExitStack() as stack:
+        stack.enter_context(first_in_line())
         with born_on(SERVER_CORE):
             server = stack.enter_context(nginx(log_requests=False))
         if "requests" in chosen.only:

@@ -18,6 +18,7 @@ from tests.support.nginx import Nginx
 USERS = 64
 WARM_UP_REQUESTS = 3_000
 WARM_UP_S = 0.7
+BUSY = 0.7  # a generator that waits wakes up for fewer answers at a time, and costs more for each
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +46,26 @@ def measure(server: Nginx, peers: Sequence[Tool], rounds: int, seconds: float, s
             for tool in (LOADGEN, *peers):
                 say(f"round {number + 1} of {rounds}: {kind.name}, {tool.name}")
                 try:
-                    row.add(tool.name, one_window(tool, kind, server, seconds))
+                    window = one_window(tool, kind, server, seconds)
                 except Trouble as trouble:
                     row.notes.append(f"{tool.name}: {trouble}")
+                    continue
+                row.add(tool.name, window.us_per_request)
+                if window.busy < BUSY:
+                    row.notes.append(f"{tool.name}: its core only {window.busy:.0%} busy in round {number + 1}")
     return rows
 
 
-def one_window(tool: Tool, kind: Kind, server: Nginx, seconds: float) -> float:
-    """CPU microseconds per request over `seconds` of a warm run."""
+@dataclass(frozen=True, slots=True)
+class Window:
+    """`busy` is the share of the window in which the generator ran: below 1 it waited for the server."""
+
+    us_per_request: float
+    busy: float
+
+
+def one_window(tool: Tool, kind: Kind, server: Nginx, seconds: float) -> Window:
+    """The generator's CPU over `seconds` of a warm run."""
     base = server.https_url if kind.https else server.http_url
     load = Load(base, kind.path, USERS, server.ca_file, new_connections=kind.new_connections)
     with running(tool, load, server) as tool_running:
@@ -65,4 +78,5 @@ def one_window(tool: Tool, kind: Kind, server: Nginx, seconds: float) -> float:
         said = tool_running.said()
     if last.requests == first.requests:
         raise Trouble(f"no requests in {seconds} s: {said}")
-    return (last.cpu_ns - first.cpu_ns) / 1000 / (last.requests - first.requests)
+    spent_ns = last.cpu_ns - first.cpu_ns
+    return Window(spent_ns / 1000 / (last.requests - first.requests), spent_ns / 1e9 / (last.at_s - first.at_s))

@@ -6,13 +6,13 @@ Tolerance: 0.5 % (buckets err by at most 0.39 %) and 0.5 ms (the way between the
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.support.command import Finished, run_loadgen
+from tests.support.priority import first_in_line
 from tests.support.target import Target, target
 
 SCENARIO = """\
@@ -29,15 +29,9 @@ ATTEMPTS = 3  # of a run whose generator did not keep up: its times say nothing 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Target]:
-    """A target that, like the generator, goes before whatever else this machine does, where that is allowed."""
-    usual = os.getpriority(os.PRIO_PROCESS, 0)
-    try:
-        os.setpriority(os.PRIO_PROCESS, 0, -20)  # what we start inherits it
-    except PermissionError:
-        pass  # not root: a busy machine shows as a difference of the order of its time slices
-    with target() as running:
+    """A target that, like the generator, is not kept waiting by other processes."""
+    with first_in_line(), target() as running:
         yield running
-    os.setpriority(os.PRIO_PROCESS, 0, usual)
 
 
 def truth_ms(durations_us: Sequence[float], percent: float) -> float:
