@@ -19,21 +19,18 @@ def needs_gevent(argv: list[str]) -> bool:
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
+    argv = sys.argv[1:]
     try:
-        sys.exit(_run(sys.argv[1:]))
+        if needs_gevent(argv):
+            from gevent import monkey
+
+            monkey.patch_all()
+        from loadgen.cli.main import invoke
+
+        sys.exit(invoke(argv))
     except KeyboardInterrupt:  # so early that no run had begun
         sys.stderr.write("interrupted\n")
         sys.exit(_INTERRUPTED)
-
-
-def _run(argv: list[str]) -> int:
-    if needs_gevent(argv):
-        from gevent import monkey
-
-        monkey.patch_all()
-    from loadgen.cli.main import invoke
-
-    return invoke(argv)
 
 
 if __name__ == "__main__":
