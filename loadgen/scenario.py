@@ -1,7 +1,7 @@
 """Scenarios: a Python file, its user classes, and what it declares about a run.
 
 `load_scenario` imports the file fresh and refuses what cannot work, with messages that name the file
-and line (codes LG101 to LG115; see loadgen.importing and loadgen.scenario_checks).
+and line (codes LG101 to LG117; see loadgen.importing and loadgen.scenario_checks).
 """
 
 from __future__ import annotations

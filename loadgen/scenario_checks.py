@@ -3,11 +3,11 @@
     LG101  no user class
     LG104  a misspelt attribute
     LG105  `tasks` holds something that is no task
-    LG106  a user class without tasks
     LG110  two user classes of the same name
     LG111  wait_time is not callable
     LG113  weight or fixed_count is no number
     LG116  an __init__ that does not call the one of its base
+    LG117  a user class or task set without tasks
 
 Each message names the file and line where the thing stands.
 """
@@ -205,7 +205,7 @@ def _has_tasks(cls: type[User], file: Path) -> None:
             what = "user class" if issubclass(holder, User) else "task set"
             raise ScenarioError(
                 f"the {what} {holder.__name__} has no tasks ({where(holder, file)})",
-                code="LG106",
+                code="LG117",
                 hints=("Decorate its methods with @task, or set  tasks = […].", *_undecorated(holder)),
             )
 

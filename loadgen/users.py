@@ -268,6 +268,7 @@ def no_host(cls: type[User]) -> ConfigError:
     """The error of an HttpUser that does not know what to load."""
     return ConfigError(
         f"{cls.__name__} has no host",
+        code="LG106",
         hints=(f'Run with --host https://example.com, or write  host = "https://…"  in {cls.__name__}.',),
     )
 

@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import loadgen.iterating
-from loadgen import StopUser, TaskSet, User, between, constant, constant_pacing, constant_throughput, task
+from loadgen import (
+    RescheduleTaskImmediately,
+    StopUser,
+    TaskSet,
+    User,
+    between,
+    constant,
+    constant_pacing,
+    constant_throughput,
+    task,
+)
 from loadgen.clock import FakeClock
 from loadgen.identity import CHOICE_BITS, UserIdentity, cut_points, following, fraction, state_for
 
@@ -129,6 +139,27 @@ def test_a_late_start_is_at_once_its_lateness_is_known_and_nothing_is_caught_up(
 
     assert paced.starts == pytest.approx([0, 1.5, 2.5, 3.5])
     assert paced.lateness_us == [0, 500_000, 0, 0]
+
+
+def test_a_start_that_was_not_due_is_not_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    paced = Paced(monkeypatch)
+    late_us: list[int] = []
+
+    class Visitor(User):
+        wait_time = constant_pacing(1)
+
+        @task
+        def work(self) -> None:
+            late_us.append(self.wait_us)
+            paced.clock.advance(1.5)
+            if len(late_us) == 4:
+                raise StopUser
+            if len(late_us) == 2:
+                raise RescheduleTaskImmediately
+
+    live(Visitor, make_environment(clock=paced.clock))
+
+    assert late_us == [0, 500_000, 0, 500_000]
 
 
 def test_a_late_timer_counts_as_lateness(monkeypatch: pytest.MonkeyPatch) -> None:

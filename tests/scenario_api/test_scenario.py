@@ -477,7 +477,7 @@ def test_settings_that_can_be_misspelt_exist() -> None:
     assert all(hasattr(HttpUser, name) or hasattr(TaskSet, name) for name in SETTINGS)
 
 
-# -- LG105, LG106, LG110, LG111, LG113, LG114, LG116
+# -- LG105, LG110, LG111, LG113, LG114, LG116, LG117
 
 
 @pytest.mark.parametrize(
@@ -489,9 +489,9 @@ def test_settings_that_can_be_misspelt_exist() -> None:
         ("tasks = [dict]", "LG105", "4", "class dict(TaskSet):"),
         ("@task\n    async def go(self): ...", "LG105", "5", "Write `def`"),
         ("@task\n    def run(self): ...", "LG105", "4", "rename it"),
-        ("def browse(self): ...", "LG106", "3", "Is @task missing above  def browse(self):  ?"),
-        ("pass", "LG106", "3", "@task"),
-        ("tasks = {print: 0}", "LG106", "3", "has no tasks"),
+        ("def browse(self): ...", "LG117", "3", "Is @task missing above  def browse(self):  ?"),
+        ("pass", "LG117", "3", "@task"),
+        ("tasks = {print: 0}", "LG117", "3", "has no tasks"),
         ("wait_time = 3\n    @task\n    def t(self): ...", "LG111", "4", "wait_time = constant(3)"),
         ("wait_time = 'x'\n    @task\n    def t(self): ...", "LG111", "4", "between(1, 3)"),
         ("weight = 'x'\n    @task\n    def t(self): ...", "LG113", "4", "weight of Shopper is 'x'"),
@@ -518,7 +518,7 @@ def test_what_cannot_work_is_refused_with_its_line(
 def test_a_nested_set_without_tasks_is_refused(write: Write) -> None:
     file = write("from loadgen import *\nclass Empty(TaskSet):\n    pass\nclass U(User):\n    tasks = [Empty]\n")
 
-    assert "error[LG106]: the task set Empty has no tasks (loadtest.py:2)" in error_of(file)
+    assert "error[LG117]: the task set Empty has no tasks (loadtest.py:2)" in error_of(file)
 
 
 @pytest.mark.parametrize(
