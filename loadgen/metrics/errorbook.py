@@ -94,8 +94,8 @@ class ErrorBook:
 
 
 def _with_facts(sample: str, failure: Failure) -> str:
-    """The sample with what else is known of how the exchange broke."""
-    if not (failure.bytes or failure.retried or failure.reused):
+    """The sample with what else is known of how an exchange broke; a whole response that counts as failed did not."""
+    if not failure.phase or not (failure.bytes or failure.retried or failure.reused):
         return sample
     facts = [
         f"after {failure.bytes} bytes" if failure.bytes else "",

@@ -130,11 +130,19 @@ def test_failures_with_one_signature_form_one_group_with_first_and_latest_sample
 
 def test_samples_have_no_secrets_and_say_what_is_known() -> None:
     recorder = new()
-    failure = Failure("reset", "reset in GET /a?token=abcdef", bytes=512, retried=True, reused=True)
+    failure = Failure("reset", "reset in GET /a?token=abcdef", "body", bytes=512, retried=True, reused=True)
     recorder.series("GET", "/").failed(10, 0, 0, failure)
 
     [group] = recorder.notes.errors.groups.values()
     assert group.first_sample == "reset in GET /a?token=*** (after 512 bytes, on a reused connection, retried once)"
+
+
+def test_a_whole_response_that_counts_as_failed_was_not_cut_off() -> None:
+    recorder = new()
+    recorder.series("GET", "/").failed(10, 335, 0, Failure("http_4xx", "HTTP 404", bytes=335, reused=True))
+
+    [group] = recorder.notes.errors.groups.values()
+    assert group.first_sample == "HTTP 404"
 
 
 def test_too_many_error_groups_go_to_other() -> None:
