@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from heapq import nsmallest
 
 from loadgen.cli.screen import RunInfo
 from loadgen.cli.terminal import figures
@@ -100,13 +101,13 @@ def _curve(
 
 def _endpoints(snapshot: Snapshot, columns: int, style: Style) -> list[str]:
     """The busiest endpoints with their rate now, and how many more there are."""
-    busiest = sorted(snapshot.endpoints, key=lambda e: (-_now(e, snapshot), -e.requests, e.name))
+    busiest = nsmallest(_ENDPOINTS, snapshot.endpoints, key=lambda e: (-_now(e, snapshot), -e.requests, e.name))
     if not busiest:
         return []
-    method = max(len(endpoint.method) for endpoint in busiest[:_ENDPOINTS])
+    method = max(len(endpoint.method) for endpoint in busiest)
     rows: list[Row] = [[Cell("endpoint", style.dim), *(Cell(text, style.dim) for text in ("sent", "req/s", "failed"))]]
-    rows += [_endpoint(endpoint, snapshot, method, style) for endpoint in busiest[:_ENDPOINTS]]
-    more = len(busiest) - _ENDPOINTS
+    rows += [_endpoint(endpoint, snapshot, method, style) for endpoint in busiest]
+    more = len(snapshot.endpoints) - len(busiest)
     rest = [style.dim(f" +{more:,} more")] if more > 0 else []
     return table(rows, columns) + rest
 

@@ -81,6 +81,9 @@ def reading(result: RunResult, history: History) -> list[str]:
     requests = snapshot.totals.requests
     if not requests:
         return []
+    nothing_works = _total_failure(snapshot)
+    if nothing_works:
+        return [nothing_works]
     if requests < ENOUGH_REQUESTS:
         return [f"Only {figures.plural(requests, 'request')}: too few to say more than that. Run longer."]
     limited = [_generator_limited(result)] if result.verdict.reasons else []
@@ -100,11 +103,6 @@ def headline(reason: str) -> str:
 def _target_side(result: RunResult, history: History) -> str:
     snapshot = result.snapshot
     failed = figures.share(snapshot.totals.failures, snapshot.totals.requests)
-    unreachable = _unreachable(snapshot)
-    if unreachable:
-        return f"No request reached the target: {unreachable}. Check host and port."
-    if failed == 1:
-        return f"Every request failed, most with {_commonest(snapshot)}. Nothing is known about latencies."
     if failed >= _DOMINATING_SHARE:
         return f"{figures.percent(failed)} of the requests failed; the percentiles speak only for the others."
     knee = find_knee(history.moments)
@@ -128,15 +126,14 @@ def knee_sentence(knee: Knee) -> str:
     )
 
 
-def _unreachable(snapshot: Snapshot) -> str:
-    if snapshot.totals.service.count or not snapshot.errors:
+def _total_failure(snapshot: Snapshot) -> str:
+    """What to say when not a single request succeeded, "" when one did."""
+    if snapshot.totals.failures < snapshot.totals.requests or not snapshot.errors:
         return ""
-    worst = max(snapshot.errors, key=lambda group: group.count)
-    return worst.category if worst.category.startswith(_UNREACHABLE) else ""
-
-
-def _commonest(snapshot: Snapshot) -> str:
-    return max(snapshot.errors, key=lambda group: group.count).category if snapshot.errors else "an error"
+    category = max(snapshot.errors, key=lambda group: group.count).category
+    if category.startswith(_UNREACHABLE):
+        return f"No request reached the target: {category}. Check host and port."
+    return f"Every request failed, most with {category}. Nothing is known about latencies."
 
 
 def _most_users(history: History) -> int:
