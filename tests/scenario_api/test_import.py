@@ -67,7 +67,7 @@ def test_no_module_is_called_like_a_public_name() -> None:
 
 def test_an_unknown_name_is_an_attribute_error_that_names_it() -> None:
     with pytest.raises(AttributeError, match="HttpUsr"):
-        loadgen.HttpUsr  # noqa: B018
+        loadgen.HttpUsr  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_dir_lists_the_lazy_names() -> None:
