@@ -29,6 +29,7 @@ from loadgen.http.reader import ResponseReader
 if TYPE_CHECKING:
     from loadgen.http.plans import Route
     from loadgen.http.settings import Timeouts
+    from loadgen.http.tls_stream import TlsStream
 
 RECEIVE_BYTES = 65_536
 READ, WRITE = 1, 2
@@ -54,8 +55,8 @@ class Home(Protocol):
 class Connection:
     """A connection to one route (target and TLS settings)."""
 
-    __slots__ = ("begun_ns", "deadline_ns", "greenlet", "home", "phase", "reader", "route", "served", "stream",
-                 "timeouts", "watcher")  # fmt: skip
+    __slots__ = ("begun_ns", "deadline_ns", "greenlet", "home", "phase", "reader", "route", "secured", "served",
+                 "stream", "timeouts", "watcher")  # fmt: skip
 
     def __init__(self, home: Home, route: Route, timeouts: Timeouts, begun_ns: int) -> None:
         """`begun_ns`: when the request began that this connection is opened for."""
@@ -65,6 +66,7 @@ class Connection:
         self.begun_ns = begun_ns
         self.deadline_ns = begun_ns + min(timeouts.connect_ns, timeouts.total_ns)
         self.stream: Stream | None = None
+        self.secured: TlsStream | None = None  # the same, if it is TLS
         self.watcher: Any = None
         self.greenlet: Any = None  # who waits here; None while nobody does
         self.reader: ResponseReader | None = None
@@ -97,10 +99,12 @@ class Connection:
             greenlet = getcurrent()
             wait = self.home.hub.switch
             recv = stream.recv
+            secured = self.secured
             while not reader.done:
-                self.greenlet = greenlet
-                wait()
-                self.greenlet = None
+                if secured is None or not secured.has_more:
+                    self.greenlet = greenlet
+                    wait()
+                    self.greenlet = None
                 try:
                     data = recv(RECEIVE_BYTES)
                 except BlockingIOError:
@@ -112,6 +116,8 @@ class Connection:
                     self.moved()
                 else:
                     reader.eof()
+            if secured is not None and secured.has_more:
+                self._check_rest(secured, reader)
         except BaseException as exc:  # noqa: BLE001 - GreenletExit too: it ends the exchange, so the connection
             self.give_up(exc)
         self.reader = None
@@ -136,10 +142,11 @@ class Connection:
         self.begun_ns = begun_ns
         self.deadline_ns = deadline_ns
         try:
-            if self._send_all(payload):
-                for piece in pieces:
-                    if not self._send_all(piece):
-                        break
+            sending = self._send_all(payload)
+            for piece in pieces:
+                if not sending or self._is_refused():
+                    break
+                sending = self._send_all(piece)
         except BaseException as exc:  # noqa: BLE001 - as in exchange
             self.give_up(exc)
 
@@ -151,7 +158,8 @@ class Connection:
             while True:
                 if not self.watcher.active:
                     self.watcher.start(self._readable)  # a slow reader had made us stop it
-                self.pause()
+                if self.secured is None or not self.secured.has_more:
+                    self.pause()
                 try:
                     data = stream.recv(RECEIVE_BYTES)
                     break
@@ -162,6 +170,8 @@ class Connection:
             else:
                 reader.eof()
             self.moved()
+            if reader.done and self.secured is not None and self.secured.has_more:
+                self._check_rest(self.secured, reader)
         except BaseException as exc:  # noqa: BLE001 - as in exchange
             self.give_up(exc)
 
@@ -189,11 +199,11 @@ class Connection:
                         watcher = self.home.hub.loop.io(stream.fileno(), WRITE)
                         watcher.start(self._readable)
                     self.pause()
+                    if self._is_refused():
+                        return False
                 except (BrokenPipeError, ConnectionResetError):
-                    if not self._hear(stream, reader):
+                    if not self._is_refused():
                         raise
-                if self._hear(stream, reader):
-                    reader.spoil()
                     return False
                 self.moved()
         finally:
@@ -204,8 +214,11 @@ class Connection:
         self.deadline_ns = min(monotonic_ns() + self.timeouts.first_ns, self.begun_ns + self.timeouts.total_ns)
         return True
 
-    def _hear(self, stream: Stream, reader: ResponseReader) -> bool:
-        """Take in what the server says while we still send; True if that makes sending on pointless."""
+    def _is_refused(self) -> bool:
+        """Take in what the server says while we still send. True: it has answered, the rest is pointless."""
+        stream, reader = self.stream, self.reader
+        assert stream is not None
+        assert reader is not None
         if not reader.done:
             try:
                 data = stream.recv(RECEIVE_BYTES)
@@ -215,7 +228,18 @@ class Connection:
                 reader.feed(data)
             else:
                 reader.eof()
-        return reader.refuses
+        if reader.refuses:
+            reader.spoil()
+            return True
+        return False
+
+    def _check_rest(self, secured: TlsStream, reader: ResponseReader) -> None:
+        """The response is complete and TLS holds more: its own messages, the end of the stream, or excess."""
+        try:
+            reader.excess = bool(secured.recv(RECEIVE_BYTES)) or reader.excess
+            reader.spoil()
+        except BlockingIOError:
+            pass
 
     # -- waiting ------------------------------------------------------------------------------
 
@@ -249,9 +273,20 @@ class Connection:
         if greenlet is not None:
             greenlet.switch()
         elif self.reader is None:
-            self.close()  # idle: the server closed it, or said something nobody asked for
+            self._heard_while_idle()
         else:
             self.watcher.stop()  # a stream that its reader does not read from now; `receive` arms it again
+
+    def _heard_while_idle(self) -> None:
+        """The server closed, or said something nobody asked for: close. Only TLS may talk to itself (tickets)."""
+        if self.secured is not None:
+            try:
+                self.secured.recv(RECEIVE_BYTES)
+            except BlockingIOError:
+                return
+            except OSError:
+                pass
+        self.close()
 
     def interrupt(self, error: BaseException) -> None:
         """Throw `error` into whoever waits. Called by the event loop."""
@@ -280,10 +315,10 @@ class Connection:
     def give_up(self, exc: BaseException) -> NoReturn:
         """Close, and raise `exc` in the engine's own terms."""
         phase = self._phase()
-        secured = getattr(self.stream, "tls", None)
+        secured = self.secured
         self.close()
         if isinstance(exc, ssl.SSLError):
-            raise tls.error_from(exc, phase, self.route.target.host, secured) from exc
+            raise tls.error_from(exc, phase, self.route.target.host, secured and secured.tls) from exc
         if isinstance(exc, OSError):
             raise from_os_error(exc, phase, self.route.target.where) from exc
         raise exc
@@ -299,4 +334,4 @@ class Connection:
         self.unwatch()
         if self.stream is not None:
             self.stream.close()
-            self.stream = None
+            self.stream = self.secured = None

@@ -153,7 +153,7 @@ def _handshake(
     connection.phase = "tls"
     name = tls.server_hostname(settings, connection.route.target)
     stream = TlsStream(socket, tls.context_for(settings), name, session)
-    connection.stream = stream
+    connection.stream = connection.secured = stream
     while True:
         try:
             if stream.handshake():

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from loadgen.errors import UsageError
 from loadgen.http import auth, urls
 from loadgen.http.settings import ClientSettings
-from loadgen.http.tls import TlsSettings
+from loadgen.http.tls import TlsSettings, context_for
 from loadgen.http.urls import Target
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Site:
                  "readers", "settings", "target", "timeouts")  # fmt: skip
 
     def __init__(self, base_url: str | None, settings: ClientSettings, recorder: Recorder, routes: Routes) -> None:
-        """Raises InvalidUrl for a bad base URL."""
+        """Raises InvalidUrl for a bad base URL, ConfigError for CA files or certificates that cannot be used."""
         self.base_url = base_url
         self.settings = settings
         self.target: Target | None = None
@@ -110,6 +110,8 @@ class Site:
         if base_url:
             self.target, path, userinfo = urls.split(base_url)
             self._front = re.split(r"[?#]", path, maxsplit=1)[0].rstrip("/")
+            if self.target.is_tls:
+                context_for(settings.tls)  # takes 20 ms, which would otherwise belong to the first request
             if userinfo:
                 self.authorization = auth.basic(*userinfo)
         self.block = Block(

@@ -18,7 +18,7 @@ _ENDED = (ssl.SSLZeroReturnError, ssl.SSLEOFError)
 class TlsStream:
     """One TLS connection. After BlockingIOError, `send` is called again with the same data."""
 
-    __slots__ = ("_incoming", "_outgoing", "_owed", "_read", "_socket", "_unsent", "_write", "tls")
+    __slots__ = ("_incoming", "_outgoing", "_owed", "_read", "_socket", "_unsent", "_write", "has_more", "tls")
 
     def __init__(
         self, socket: Any, context: ssl.SSLContext, server_hostname: str, session: ssl.SSLSession | None
@@ -30,7 +30,8 @@ class TlsStream:
         self._read = self.tls.read
         self._write = self.tls.write
         self._unsent = b""  # ciphertext the socket did not take yet
-        self._owed = 0  # how much plaintext it stands for
+        self.has_more = False  # something was received that is not read yet
+        self._owed = 0  # how much plaintext is encrypted but not reported as sent
 
     def handshake(self) -> bool:
         """Go on with the handshake; False: more of it has to arrive, or to leave, first.
@@ -45,44 +46,50 @@ class TlsStream:
         finally:
             self._flush()
         if done:
-            return not self._unsent
+            self.has_more = self._incoming.pending > 0
+            return True
         data = self._socket.recv(CIPHERTEXT_BYTES)  # BlockingIOError: nothing there yet
         self._take(data)
         return False
 
-    @property
-    def wants_to_send(self) -> bool:
-        return bool(self._unsent)
-
     def send(self, data: Any, /) -> int:
         """How much of `data` was sent."""
-        if not self._unsent:
+        if not self._owed:
             piece = data if len(data) <= MAX_PIECE else memoryview(data)[:MAX_PIECE]
             self._owed = self._write(piece)
-            unsent = self._outgoing.read()
+            unsent = self._unsent + self._outgoing.read()
         else:
             unsent = self._unsent
         try:
-            sent = self._socket.send(unsent)
+            sent = self._socket.send(unsent) if unsent else 0
         except BlockingIOError:
             sent = 0
-        if sent == len(unsent):
-            self._unsent = b""
-            return self._owed
-        self._unsent = unsent[sent:]
-        raise BlockingIOError
+        if sent != len(unsent):
+            self._unsent = unsent[sent:]
+            raise BlockingIOError
+        self._unsent = b""
+        owed, self._owed = self._owed, 0
+        return owed
 
     def recv(self, size: int, /) -> bytes:
-        """What the server said, b"" when it has said all."""
+        """What the server said, b"" when it has said all. `size` should be above a record's 16 KiB.
+
+        While `has_more`, call it again before waiting for the socket: what is left may be here already.
+        """
+        incoming = self._incoming
         try:
-            if self._incoming.pending:
+            if self.has_more:
+                self.has_more = False
                 try:
-                    return self._read(size)
-                except ssl.SSLWantReadError:
+                    data = self._read(size)
+                except ssl.SSLWantReadError:  # part of a record only
                     pass
-            data = self._socket.recv(CIPHERTEXT_BYTES)
-            self._take(data)
-            return self._read(size)
+                else:
+                    self.has_more = incoming.pending > 0
+                    return data
+            self._take(self._socket.recv(CIPHERTEXT_BYTES))
+            data = self._read(size)
+            self.has_more = incoming.pending > 0
         except ssl.SSLWantReadError:
             raise BlockingIOError from None
         except _ENDED:
@@ -90,6 +97,7 @@ class TlsStream:
         finally:
             if self._outgoing.pending:
                 self._flush()
+        return data
 
     def _take(self, data: bytes) -> None:
         if data:
