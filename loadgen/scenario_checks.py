@@ -66,6 +66,9 @@ SETTINGS: dict[str, Callable[[object], bool]] = {
 """What a scenario sets on its classes, and what such a value looks like: a method `test` is no slip of `tasks`."""
 
 
+RETIRED = ("min_wait", "max_wait", "wait_function")  # of old Locust files: without them users would not wait
+
+
 def check_classes(module: ModuleType, file: Path, classes: list[type[User]]) -> None:
     """Raise ScenarioError for the first thing that is wrong."""
     _unique_names(file, classes)
@@ -130,6 +133,12 @@ def _spelling(holder: Holder, file: Path) -> None:
         if name in SETTINGS or name.startswith("_") or any(hasattr(base, name) for base in (User, HttpUser, TaskSet)):
             continue
         known = [one for one, fits in SETTINGS.items() if one not in holder.written and fits(value)]
+        if name in RETIRED:
+            raise ScenarioError(
+                f'"{name}" of {holder.__name__} ({where(holder, file, name)}) does nothing here',
+                code="LG104",
+                hints=("Write, in seconds:  wait_time = between(1, 3)",),
+            )
         meant = nearest(name, known)
         if meant is not None:
             raise ScenarioError(

@@ -440,6 +440,15 @@ def test_a_misspelt_attribute_is_named_with_its_line(write: Write, line: str, na
     )
 
 
+def test_waits_of_old_locust_files_are_not_ignored_silently(write: Write) -> None:
+    file = write("from loadgen import *\nclass U(User):\n    min_wait = 1000\n    @task\n    def t(self): ...\n")
+
+    assert error_of(file) == (
+        'error[LG104]: "min_wait" of U (loadtest.py:3) does nothing here\n'
+        "  Write, in seconds:  wait_time = between(1, 3)"
+    )
+
+
 def test_a_misspelt_attribute_of_a_task_set_is_found(write: Write) -> None:
     file = write(
         "from loadgen import *\nclass F(TaskSet):\n    def on_strt(self): ...\nclass U(User):\n    tasks = [F]\n"

@@ -551,6 +551,7 @@ def test_an_http_user_without_host_says_what_to_do() -> None:
 
     with pytest.raises(ConfigError, match="Shopper has no host") as caught:
         Shopper(make_environment())
+    assert caught.value.code == "LG106"
     assert "--host" in caught.value.render()
 
 
