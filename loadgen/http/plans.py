@@ -52,7 +52,7 @@ class Route:
 class Plan:
     """One request; `payload` is how it is sent without a body, cookies and headers of its own."""
 
-    __slots__ = ("authorization", "method", "name", "path", "payload", "route", "series", "target")
+    __slots__ = ("authorization", "line", "method", "name", "path", "payload", "route", "series", "target")
 
     def __init__(
         self, method: str, route: Route, path: str, block: bytes, authorization: str | None, name: str
@@ -62,9 +62,10 @@ class Plan:
         self.target = route.target
         self.path = path
         self.authorization = authorization  # from the user and password in the URL
+        self.line = request_line(method, path, self.target.authority)
         self.payload = b"".join(
             (
-                request_line(method, path, self.target.authority),
+                self.line,
                 block,
                 authorization_line(authorization),
                 b"Content-Length: 0\r\n\r\n" if method in SAYS_EMPTY_BODY else b"\r\n",

@@ -115,11 +115,6 @@ class TlsStream:
             except BlockingIOError:
                 self._unsent = unsent
 
-    @property
-    def session(self) -> ssl.SSLSession | None:
-        """The session to resume, once the server has given one."""
-        return self.tls.session
-
     def fileno(self) -> int:
         number: int = self._socket.fileno()
         return number
