@@ -65,8 +65,8 @@ class StatsEntry:
 
     @property
     def fail_ratio(self) -> float:
-        """0.0 … 1.0."""
-        return self.num_failures / self.num_requests if self.num_requests else 0.0
+        """0.0 … 1.0: failures over finished requests."""
+        return self._totals.fail_ratio
 
     @property
     def avg_response_time(self) -> float:

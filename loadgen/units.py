@@ -56,7 +56,7 @@ def parse_rate_per_s(text: str) -> float:
 
 
 def format_latency(us: float) -> str:
-    """`0.21 ms`, `4.6 ms`, `412 ms`, `1.6 s`, `2m05s`: three significant places or fewer."""
+    """`0.21 ms`, `4.6 ms`, `412 ms`, `1.62 s`, `16.2 s`, `02:05`: two or three significant places."""
     ms = us / 1000
     if ms < 1:
         return f"{ms:.2f} ms"
@@ -64,6 +64,8 @@ def format_latency(us: float) -> str:
         return f"{ms:.1f} ms"
     if ms < 999.5:
         return f"{ms:.0f} ms"
+    if ms < 9_995:
+        return f"{ms / 1000:.2f} s"
     if ms < 99_950:
         return f"{ms / 1000:.1f} s"
     return format_duration(ms / 1000)

@@ -103,4 +103,4 @@ def _generator_errors(snapshot: Snapshot) -> Iterator[Finding]:
     share = count / snapshot.totals.requests if snapshot.totals.requests else 1.0
     level = Level.INVALID if share >= INVALID_GENERATOR_ERROR_SHARE else Level.SUSPECT
     example = f", for example {groups[0].latest_sample}" if groups else ""
-    yield level, f"{count:,} requests failed by limits of the generator, not of the target{example}: see loadgen doctor"
+    yield level, f"{count:,} requests failed by limits of the generator, not of the target{example}"

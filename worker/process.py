@@ -125,7 +125,6 @@ class Worker:
             raise RuntimeError("assigned before the scenario was loaded")
         classes = assignment.plan.classes
         self._backend.targets = {classes[share.class_index].name: share.count for share in assignment.shares}
-        self._health.restart()
         self._swarm.start(assignment, offset_ns)
 
     def stop(self, timeout_s: float) -> None:
@@ -173,6 +172,7 @@ class Worker:
             {cls.__name__: cls for cls in classes},
             self._clock,
             settings.stop_timeout_s,
+            on_begin=self._health.restart,
             on_gone=self._users_gone,
             on_idle=self._idle,
         )

@@ -52,6 +52,7 @@ class Swarm:
         classes: Mapping[str, type[User]],
         clock: Clock,
         stop_timeout_s: float,
+        on_begin: Callable[[], None],
         on_gone: Callable[[], None],
         on_idle: Callable[[], None],
     ) -> None:
@@ -61,6 +62,7 @@ class Swarm:
         self._classes = classes
         self._clock = clock
         self._stop_timeout_s = stop_timeout_s
+        self._on_begin = on_begin  # the run's time 0 has come
         self._on_gone = on_gone
         self._on_idle = on_idle
         self._users: set[User] = set()
@@ -93,24 +95,31 @@ class Swarm:
     # -- starting
 
     def _run(self, assignment: Assignment, start_ns: int) -> None:
+        rows = schedule(assignment.plan, assignment.shares)
         self._environment.events.test_start.fire(environment=self._environment)
-        self._spawn_all(assignment, start_ns)
+        self._pause_until(start_ns)
+        self._on_begin()
+        self._spawn_all(assignment, rows, start_ns)
         if not self._stop_requested.is_set():
             self.state = SwarmState.HOLDING
             self._environment.events.spawning_complete.fire(user_count=self.user_count)
         self._hold(assignment, start_ns)
 
-    def _spawn_all(self, assignment: Assignment, start_ns: int) -> None:
+    def _spawn_all(self, assignment: Assignment, rows: list[tuple[float, int, int]], start_ns: int) -> None:
         names = [item.name for item in assignment.plan.classes]
-        for number, (start_s, class_index, ordinal) in enumerate(schedule(assignment.plan, assignment.shares), 1):
-            wait_s = (start_ns + int(start_s * 1e9) - self._clock.now_ns()) / 1e9
-            if wait_s > 0:
-                self._stop_requested.wait(wait_s)
-            elif number % _BATCH == 0:
+        for number, (start_s, class_index, ordinal) in enumerate(rows, 1):
+            if not self._pause_until(start_ns + int(start_s * 1e9)) and number % _BATCH == 0:
                 gevent.sleep(0)  # let the started users connect before there are more of them
             if self._stop_requested.is_set():
                 return
             self._spawn(self._classes[names[class_index]], ordinal)
+
+    def _pause_until(self, due_ns: int) -> bool:
+        """Sleep until then, or until a stop; whether there was any time to sleep."""
+        wait_s = (due_ns - self._clock.now_ns()) / 1e9
+        if wait_s > 0:
+            self._stop_requested.wait(wait_s)
+        return wait_s > 0
 
     def _spawn(self, user_class: type[User], ordinal: int) -> None:
         name = user_class.__name__

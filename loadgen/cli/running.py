@@ -22,6 +22,7 @@ from loadgen.cli.screen import RunInfo, RunResult, Screen
 from loadgen.clock import SystemClock
 from loadgen.environment import Environment
 from loadgen.errors import ConfigError, ScenarioError
+from loadgen.http.urls import redact
 from loadgen.mailbox import ScenarioMessage
 from loadgen.master.backend import MasterBackend
 from loadgen.master.conductor import Conductor, Job
@@ -185,11 +186,12 @@ class Execution:
         gevent.spawn(run_worker, endpoint, secret, None, self._scenario)
 
     def _info(self) -> RunInfo:
+        host = self._settings.host or next((cls.host for cls in self._classes if cls.host), None)
         return RunInfo(
             run_id=self._job.run_id,
             scenario_name=self._scenario.name,
             workers=self._workers,
-            host=self._settings.host or next((cls.host for cls in self._classes if cls.host), None),
+            host=None if host is None else redact(host),
             planned_s=self._plan.duration_s,
             command=self._settings.command,
             thresholds=tuple(threshold.expr for threshold in self._thresholds),

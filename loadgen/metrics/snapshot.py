@@ -63,6 +63,12 @@ class EndpointTotals:
     outcomes: dict[str, int] = field(default_factory=dict)
     phases: dict[str, Phase] = field(default_factory=dict)
 
+    @property
+    def fail_ratio(self) -> float:
+        """Failures over finished requests (a cancelled one is neither good nor bad); 0.0 where none finished."""
+        finished = self.requests - self.cancelled
+        return self.failures / finished if finished else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class Phase:

@@ -62,7 +62,7 @@ def _head(total: int, shown: int, columns: int, style: Style) -> Row:
 
 
 def _row(of: EndpointTotals, snapshot: Snapshot, columns: int, style: Style, method: int, *, bold: bool = False) -> Row:
-    failed = figures.share(of.failures, of.requests)
+    failed = of.fail_ratio
     received = (format_bytes(of.bytes),) if columns >= _WIDE else ()
     return [
         Cell(" " + style.foreign(figures.endpoint_name(of, method)), style.bold if bold else None),

@@ -113,7 +113,7 @@ def _endpoints(snapshot: Snapshot, columns: int, style: Style) -> list[str]:
 
 
 def _endpoint(endpoint: EndpointTotals, snapshot: Snapshot, method: int, style: Style) -> Row:
-    failed = figures.share(endpoint.failures, endpoint.requests)
+    failed = endpoint.fail_ratio
     return [
         style.foreign(figures.endpoint_name(endpoint, method)),
         figures.count(endpoint.requests),

@@ -102,7 +102,7 @@ def headline(reason: str) -> str:
 
 def _target_side(result: RunResult, history: History) -> str:
     snapshot = result.snapshot
-    failed = figures.share(snapshot.totals.failures, snapshot.totals.requests)
+    failed = snapshot.totals.fail_ratio
     if failed >= _DOMINATING_SHARE:
         return f"{figures.percent(failed)} of the requests failed; the percentiles speak only for the others."
     knee = find_knee(history.moments)
