@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import Finished, run_loadgen
-from tests.support.priority import first_in_line
+from tests.support.priority import ahead_of_all
 from tests.support.target import Target, target
 
 SCENARIO = """\
@@ -30,7 +30,7 @@ ATTEMPTS = 3  # of a run whose generator did not keep up: its times say nothing 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Target]:
     """A target that, like the generator, is not kept waiting by other processes."""
-    with first_in_line(), target() as running:
+    with ahead_of_all(), target() as running:
         yield running
 
 

@@ -26,6 +26,24 @@ def first_in_line() -> Iterator[None]:
         set_niceness(usual, usual_of_session)
 
 
+@contextmanager
+def ahead_of_all() -> Iterator[None]:
+    """Processes started inside run the moment they can (real-time), or are `first_in_line` where that is not allowed.
+
+    For processes that mostly wait: one that computes without end would keep its core from everybody.
+    """
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    with first_in_line():
+        try:
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+        except OSError:
+            pass
+        try:
+            yield
+        finally:
+            os.sched_setscheduler(0, policy, parameters)
+
+
 def session_niceness() -> int:
     """The niceness of this process's session: the last word of `/autogroup-10 nice 0`."""
     try:
