@@ -18,25 +18,23 @@ from loadgen.http.response import Response
 from loadgen.http.verdicts import CaughtResponse
 
 if TYPE_CHECKING:
-    from loadgen.http.client import HttpClient
     from loadgen.http.connection import Connection
     from loadgen.http.measurement import Measurement
     from loadgen.http.reader import StreamReader
+    from loadgen.http.sender import Sender
 
 
 class StreamedResponse(Response):
     """A response whose body is still to come. Use it as a context manager, or read it to its end, or close it."""
 
-    _client: HttpClient | None = None  # None once the body is over
+    _sender: Sender | None = None  # None once the body is over
     _connection: Connection
     _reader: StreamReader
     _transfer: Measurement
 
-    def attach(
-        self, client: HttpClient, measurement: Measurement, connection: Connection, reader: StreamReader
-    ) -> None:
+    def attach(self, sender: Sender, measurement: Measurement, connection: Connection, reader: StreamReader) -> None:
         """Take over the connection until the body is over."""
-        self._client = client
+        self._sender = sender
         self._connection = connection
         self._reader = reader
         self._transfer = measurement
@@ -77,8 +75,8 @@ class StreamedResponse(Response):
 
     def close(self) -> None:
         """Stop reading. The request is recorded; an unfinished body costs its connection."""
-        client, self._client = self._client, None
-        if client is None:
+        sender, self._sender = self._sender, None
+        if sender is None:
             return
         self._connection.close()
         self._over()
@@ -121,15 +119,15 @@ class StreamedResponse(Response):
 
     def _pieces(self) -> Iterator[bytes]:
         """What comes over the wire, until the body is over."""
-        while self._client is not None:
+        while self._sender is not None:
             yield from self._reader.take()
-            if self._client is None:
+            if self._sender is None:
                 return
             if self._reader.done:
                 self._connection.finish()
-                client, self._client = self._client, None
+                sender, self._sender = self._sender, None
                 self._over()
-                client.release(self._connection, self._reader)
+                sender.release(self._connection, self._reader)
                 return
             self._connection.receive(self._reader)
 
@@ -144,8 +142,8 @@ class StreamedResponse(Response):
 
     def _fail(self, error: BaseException) -> None:
         """The transfer broke, or decoding did, or the user was stopped."""
-        if self._client is not None:
-            self._client = None
+        if self._sender is not None:
+            self._sender = None
             self._connection.close()
             self._transfer.end()
             self._transfer.size += self._reader.size
@@ -157,7 +155,7 @@ class StreamedResponse(Response):
             self.error = error
 
     def _cancel(self) -> None:
-        if self._client is not None:
+        if self._sender is not None:
             self._transfer.settle_cancelled()
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Callable
 from typing import Any
 
+import brotli
 import gevent
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +19,7 @@ from loadgen.errors import UsageError
 from loadgen.flow import RescheduleTask
 from loadgen.hooks import EventHook
 from loadgen.http.client import HttpClient
-from loadgen.http.errors import HttpStatusError, InvalidUrl
+from loadgen.http.errors import DecodeError, HttpStatusError, InvalidUrl
 from loadgen.http.owner import NoOwner
 from loadgen.http.settings import ClientSettings, Timeouts
 from tests.support.badserver import answers, ok, says, serve
@@ -269,6 +272,57 @@ def test_a_response_reads_like_one_of_requests() -> None:
     assert b"".join(response.iter_content(7)) == body
     response.raise_for_status()
     assert b.books.bytes == len(gzip.compress(body))
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "identity", "GZIP"])
+def test_every_coding_that_is_asked_for_is_undone(coding: str) -> None:
+    body = b"some text " * 500
+    encode: dict[str, Callable[[bytes], bytes]] = {
+        "gzip": gzip.compress,
+        "deflate": zlib.compress,
+        "br": brotli.compress,
+        "zstd": zstandard.ZstdCompressor().compress,
+        "identity": bytes,
+    }
+    raw = ok(encode[coding.lower()](body), f"Content-Encoding: {coding}")
+    with serve(says(raw, raw)) as server, bench(server.url) as b:
+        assert b.client.get("/").content == body
+        with b.client.get("/", stream=True) as response:
+            assert b"".join(response.iter_content(100)) == body
+
+    assert b.books.records == (2, 0, 0)
+
+
+def test_a_body_that_cannot_be_decoded_fails_where_it_is_read() -> None:
+    with serve(answers(lambda r: ok(b"no gzip", "Content-Encoding: gzip"))) as server, bench(server.url) as b:
+        response = b.client.get("/")
+        with pytest.raises(DecodeError):
+            response.json()
+        with b.client.get("/", catch_response=True) as caught:
+            caught.json()
+        with pytest.raises(DecodeError), b.client.get("/", stream=True) as streamed:
+            list(streamed.iter_content())
+
+    assert b.books.records == (1, 2, 0)
+    assert [f.category for f in b.books.failures] == ["decode_error"] * 2
+
+
+def test_a_target_that_refuses_does_not_stop_the_other_users() -> None:
+    ticks = 0
+
+    def tick() -> None:
+        nonlocal ticks
+        while True:
+            gevent.sleep(0)
+            ticks += 1
+
+    with bench("http://127.0.0.1:1") as b:
+        other = gevent.spawn(tick)
+        for _ in range(20):
+            b.client.get("/")
+        other.kill()
+
+    assert ticks >= 19
 
 
 def test_raise_for_status_raises_what_went_wrong() -> None:

@@ -16,10 +16,11 @@ import gevent
 import pytest
 
 from loadgen.http import dialing
-from loadgen.http.client import RETRIES, HttpClient
+from loadgen.http.client import HttpClient
 from loadgen.http.errors import HttpError, IdleTimeout, Truncated
 from loadgen.http.owner import NoOwner
 from loadgen.http.resolver import Resolver
+from loadgen.http.sender import RETRIES
 from loadgen.http.settings import ClientSettings, Timeouts
 from tests.support.badserver import Peer, answers, ok, serve
 from tests.support.clients import PATIENT, bench
