@@ -39,6 +39,7 @@ Exit codes: 0 all well · 4 the scenario is wrong · 7 a request failed
 @click.argument("file")
 @scenario_options()
 @click.option("--no-requests", is_flag=True, help="Import and list only; send nothing.")
+@click.option("--bundle", is_flag=True, hidden=True, help="Show which files workers on other machines get.")
 @look_options()
 @click.pass_context
 def command(ctx: click.Context, /, file: str, **params: Any) -> int:
@@ -54,6 +55,11 @@ def command(ctx: click.Context, /, file: str, **params: Any) -> int:
     custom = parse_custom(scenario.events, ctx.args)
     declared = scenario_parser(scenario.events).declared
     click.echo("\n".join(listing(scenario, declared, columns, style)))
+    if params["bundle"]:
+        from loadgen.bundle import build
+        from loadgen.cli.bundling import bundle_lines
+
+        click.echo("\n" + "\n".join(bundle_lines(build(scenario), columns, style)))
     if params["no_requests"]:
         return PASSED
     return _send(scenario, params, custom, style)
