@@ -3,8 +3,7 @@
 Each call leaves exactly one record: ok, failed or cancelled; also when its greenlet is killed in the
 middle. A request that cannot even be asked (a URL that is none, a header with a line break) raises and leaves none.
 
-`get` has the ordinary request written out, because every call costs ~60 ns; whatever is not ordinary (a body,
-cookies, own headers, a new connection, a redirect, a failure) goes through `_perform`.
+A call without options takes the short way (Sender._simple), all else the general one (`request`).
 """
 
 from __future__ import annotations
@@ -24,14 +23,16 @@ from loadgen.http.errors import DecodeError
 from loadgen.http.headers import ClientHeaders
 from loadgen.http.measurement import Measurement
 from loadgen.http.plans import Site
-from loadgen.http.reader import ResponseReader
+from loadgen.http.pool import EXCESS
 from loadgen.http.response import Response
-from loadgen.http.sender import Sender
+from loadgen.http.sender import IDEMPOTENT, RETRIES, Sender
 from loadgen.http.settings import ClientSettings, timeouts_from
 from loadgen.http.verdicts import STEERING, CaughtResponse, scenario_failure
 
 if TYPE_CHECKING:
     pass
+
+__all__ = ["EXCESS", "IDEMPOTENT", "RETRIES", "Common", "HttpClient", "Options"]
 
 
 class Common(TypedDict, total=False):
@@ -64,55 +65,12 @@ class HttpClient(Sender):
     # -- what a scenario calls ----------------------------------------------------------------
 
     def get(self, url: str, *, name: str | None = None, **options: Unpack[Options]) -> Response:
-        if options or not self._ordinary:
+        if options:
             return self.request("GET", url, name=name, **options)
-        site = self._site
-        plan = site.gets.get(url)
-        if plan is None:
-            plan = site.plan("GET", url)
-        begun_ns = monotonic_ns()
-        connection = self._spare
-        engine = self._engine
-        timeouts = site.timeouts
-        if connection is None or connection.route is not plan.route or connection.stream is None:
-            return self._perform(Measurement(engine, self._owner, site, plan, name, timeouts, begun_ns))
-        self._spare = None
-        engine.recorder.requests_on_reused += 1
-        readers = site.readers
-        reader = readers.pop() if readers else ResponseReader(site.settings.max_body_bytes)
-        owner = self._owner
-        owner.has_yielded = True
-        try:
-            connection.exchange(plan.payload, reader, timeouts, begun_ns, begun_ns + timeouts.first_ns)
-        except BaseException as exc:  # noqa: BLE001 - recorded, then raised again unless an HttpError
-            measurement = Measurement(engine, owner, site, plan, name, timeouts, begun_ns)
-            measurement.reused = True
-            return self._recover(measurement, reader, exc)
-        ended_ns = monotonic_ns()
-        head = reader.head
-        size = reader.size
-        status = reader.status
-        event = engine.request_event
-        if (
-            status >= 300
-            or not reader.keep_alive
-            or reader.interim
-            or self._spare is not None
-            or b"\nset-cookie:" in head.lower()
-            or (event is not None and event.listeners)
-        ):
-            measurement = Measurement(engine, owner, site, plan, name, timeouts, begun_ns)
-            measurement.ended_ns = ended_ns
-            return self._ended(measurement, connection, reader, plan.payload)
-        self._spare = connection
-        response = Response(plan, plan.payload, status, head, reader.body, ended_ns - begun_ns)
-        reader.head = reader.body = b""  # make it ready, and keep no response alive
-        reader.size = 0
-        reader.done = False
-        readers.append(reader)
-        series = (plan.series or site.series_of(plan)) if name is None else site.series("GET", name)
-        series.ok((ended_ns - begun_ns) // 1000, size, owner.wait_us)
-        return response
+        plan = self._site.gets.get(url) or self._site.plan("GET", url)
+        if self._ordinary:
+            return self._simple(plan, plan.payload, NO_BODY, name)
+        return self._simple(plan, self._own_payload(plan, NO_BODY), NO_BODY, name or self._request_name)
 
     def options(self, url: str, *, name: str | None = None, **options: Unpack[Options]) -> Response:
         return self.request("OPTIONS", url, name=name, **options)
@@ -124,20 +82,28 @@ class HttpClient(Sender):
     def post(
         self, url: str, data: Any = None, json: Any = None, *, name: str | None = None, **options: Unpack[Common]
     ) -> Response:
-        return self.request("POST", url, name=name, data=data, json=json, **options)
+        if options:
+            return self.request("POST", url, name=name, data=data, json=json, **options)
+        return self._with_body("POST", url, data, json, name)
 
     def put(
         self, url: str, data: Any = None, json: Any = None, *, name: str | None = None, **options: Unpack[Common]
     ) -> Response:
-        return self.request("PUT", url, name=name, data=data, json=json, **options)
+        if options:
+            return self.request("PUT", url, name=name, data=data, json=json, **options)
+        return self._with_body("PUT", url, data, json, name)
 
     def patch(
         self, url: str, data: Any = None, json: Any = None, *, name: str | None = None, **options: Unpack[Common]
     ) -> Response:
-        return self.request("PATCH", url, name=name, data=data, json=json, **options)
+        if options:
+            return self.request("PATCH", url, name=name, data=data, json=json, **options)
+        return self._with_body("PATCH", url, data, json, name)
 
     def delete(self, url: str, *, name: str | None = None, **options: Unpack[Options]) -> Response:
-        return self.request("DELETE", url, name=name, **options)
+        if options:
+            return self.request("DELETE", url, name=name, **options)
+        return self._with_body("DELETE", url, None, None, name)
 
     def request(
         self,
@@ -179,9 +145,8 @@ class HttpClient(Sender):
         elif stream:
             timeouts = timeouts.endless
         measurement = Measurement(
-            self._engine, self._owner, site, plan, name or self._request_name, timeouts, monotonic_ns()
+            self._engine, self._owner, site, plan, name or self._request_name, timeouts, monotonic_ns(), body
         )
-        measurement.body = body
         if headers is not None:
             measurement.headers = headers
         if cookies is not None:
@@ -194,7 +159,8 @@ class HttpClient(Sender):
         measurement.catch = catch_response
         measurement.stream = stream
         measurement.allow_redirects = method != "HEAD" if allow_redirects is None else allow_redirects
-        return self._perform(measurement)
+        payload = self._payload(measurement)  # what cannot be asked is raised here, and leaves no record
+        return self._perform(measurement, payload)
 
     @contextmanager
     def rest(

@@ -32,7 +32,6 @@ class Measurement:
     Class attributes are the defaults of the ordinary request, so that making one is cheap.
     """
 
-    body: Body = NO_BODY
     headers: Mapping[str, Any] | None = None  # of this request alone
     cookies: Mapping[str, str] | None = None
     authorization: str | None = None
@@ -51,7 +50,7 @@ class Measurement:
     settled = False
 
     def __init__(self, engine: HttpEngine, owner: RequestOwner, site: Site, plan: Plan, name: str | None,
-                 timeouts: Timeouts, begun_ns: int) -> None:  # fmt: skip
+                 timeouts: Timeouts, begun_ns: int, body: Body = NO_BODY) -> None:  # fmt: skip
         self.engine = engine
         self.owner = owner
         self.method = plan.method
@@ -66,6 +65,7 @@ class Measurement:
         self.timeouts = timeouts
         self.begun_ns = begun_ns
         self.ended_ns = 0
+        self.body = body
 
     @property
     def elapsed_ns(self) -> int:

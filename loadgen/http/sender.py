@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import gevent
 from gevent import GreenletExit
 
-from loadgen.http.bodies import NO_BODY
+from loadgen.http.bodies import NO_BODY, Body, encode_body
 from loadgen.http.connection import Connection
 from loadgen.http.cookies import CookieJar
 from loadgen.http.dialing import dial
@@ -22,7 +22,8 @@ from loadgen.http.headers import ClientHeaders, Headers
 from loadgen.http.measurement import Measurement
 from loadgen.http.outgoing import payload as payload_of
 from loadgen.http.outgoing import pieces_of
-from loadgen.http.plans import Plan, Site
+from loadgen.http.plans import Plan
+from loadgen.http.pool import Pool
 from loadgen.http.reader import HeadReader, ResponseReader, StreamReader
 from loadgen.http.redirects import STATUSES, next_request
 from loadgen.http.response import Response
@@ -31,34 +32,18 @@ from loadgen.http.streaming import CaughtStream, StreamedResponse
 from loadgen.http.verdicts import CaughtResponse
 
 if TYPE_CHECKING:
-    import ssl
-
     from loadgen.http.engine import HttpEngine
     from loadgen.http.owner import RequestOwner
-    from loadgen.http.plans import Route
 
-MAX_SESSIONS = 16
+NOTHING: frozenset[str] = frozenset()
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})  # RFC 9110 §9.2.2
 RETRIES = "http: requests sent again on a new connection"
-EXCESS = "http: connections closed for bytes after the end of a response"
 
 
-class Sender:
+class Sender(Pool):
     """See the module. Several greenlets may use it at once: each gets a connection of its own."""
 
-    __slots__ = (
-        "_auth",
-        "_engine",
-        "_headers",
-        "_jar",
-        "_ordinary",
-        "_owner",
-        "_request_name",
-        "_resting",
-        "_sessions",
-        "_site",
-        "_spare",
-    )  # fmt: skip
+    __slots__ = ("_auth", "_headers", "_jar", "_ordinary", "_owner", "_request_name")
 
     def __init__(
         self,
@@ -68,34 +53,91 @@ class Sender:
         settings: ClientSettings = DEFAULTS,
     ) -> None:
         """Raises InvalidUrl if `base_url` is no http(s) URL."""
-        self._engine = engine
+        super().__init__(engine, engine.site(base_url, settings))
         self._owner = owner
-        self._site: Site = engine.site(base_url, settings)
-        self._spare: Connection | None = None  # the idle connection used last
-        self._resting: list[Connection] | None = None  # further idle ones
         self._headers: ClientHeaders | None = None
         self._jar: CookieJar | None = None
         self._auth: str | None = None
         self._request_name: str | None = None
-        self._sessions: dict[Route, ssl.SSLSession] | None = None
         self._ordinary = True  # no cookies, headers, credentials or request_name of its own
 
-    def close(self) -> None:
-        """Close the idle connections. The client can be used on: it opens new ones."""
-        for connection in [self._spare, *(self._resting or ())]:
-            if connection is not None:
-                connection.close()
-        self._spare = self._resting = None
+    # -- the ordinary request -----------------------------------------------------------------
 
-    def __del__(self) -> None:
-        if self._spare is not None or self._resting:
-            self.close()
+    def _simple(self, plan: Plan, payload: bytes, body: Body, name: str | None) -> Response:
+        """Send `payload`, which is the whole of the request, with default options and record it.
+
+        One function, because every call costs ~60 ns here. What is not ordinary (a new connection, a redirect, a
+        failure, a cookie, somebody listening) is left to the general way below.
+        """
+        begun_ns = monotonic_ns()
+        engine, owner, site = self._engine, self._owner, self._site
+        connection = self._spare
+        timeouts = site.timeouts
+        if connection is None or connection.route is not plan.route or connection.stream is None:
+            return self._perform(Measurement(engine, owner, site, plan, name, timeouts, begun_ns, body), payload)
+        self._spare = None
+        engine.recorder.requests_on_reused += 1
+        readers = site.readers
+        reader = readers.pop() if readers else ResponseReader(site.settings.max_body_bytes)
+        owner.has_yielded = True
+        try:
+            connection.exchange(payload, reader, timeouts, begun_ns, begun_ns + timeouts.first_ns)
+        except BaseException as exc:  # noqa: BLE001 - recorded, then raised again unless an HttpError
+            measurement = Measurement(engine, owner, site, plan, name, timeouts, begun_ns, body)
+            measurement.reused = True
+            return self._recover(measurement, reader, payload, exc)
+        ended_ns = monotonic_ns()
+        head = reader.head
+        size = reader.size
+        status = reader.status
+        event = engine.request_event
+        if (
+            status >= 300
+            or status < 200
+            or not reader.keep_alive
+            or reader.interim
+            or self._spare is not None
+            or b"\nset-cookie:" in head.lower()
+            or (event is not None and event.listeners)
+        ):
+            measurement = Measurement(engine, owner, site, plan, name, timeouts, begun_ns, body)
+            measurement.ended_ns = ended_ns
+            return self._ended(measurement, connection, reader, payload)
+        self._spare = connection
+        response = Response(plan, payload, status, head, reader.body, ended_ns - begun_ns)
+        reader.head = reader.body = b""  # make it ready, and keep no response alive
+        reader.size = 0
+        reader.done = False
+        readers.append(reader)
+        series = (plan.series or site.series_of(plan)) if name is None else site.series(plan.method, name)
+        series.ok((ended_ns - begun_ns) // 1000, size, owner.wait_us)
+        return response
+
+    def _with_body(self, method: str, url: str, data: object, json: object, name: str | None) -> Response:
+        """An ordinary request with a body, or with none."""
+        plan = self._site.plan(method, url)
+        body = NO_BODY if data is None and json is None else encode_body(data, json)
+        payload = plan.payload if self._ordinary and body is NO_BODY else self._own_payload(plan, body)
+        if pieces_of(body) is None:
+            return self._simple(plan, payload, body, name or self._request_name)
+        measurement = Measurement(
+            self._engine, self._owner, self._site, plan, name or self._request_name, self._site.timeouts,
+            monotonic_ns(), body,
+        )  # fmt: skip
+        return self._perform(measurement, payload)
+
+    def _own_payload(self, plan: Plan, body: Body) -> bytes:
+        """The request with this client's headers, credentials and cookies."""
+        own = self._headers
+        block = self._site.block if own is None else self._engine.blocks.get(own.fields, None, NOTHING)
+        jar = self._jar
+        cookie = jar.header_for(plan.target, plan.path, plan.target.is_tls) if jar is not None else None
+        return payload_of(plan, block, self._auth or plan.authorization, cookie, body)
 
     # -- one request, hop by hop --------------------------------------------------------------
 
-    def _perform(self, measurement: Measurement) -> Response:
+    def _perform(self, measurement: Measurement, payload: bytes) -> Response:
         """Send it, follow redirects, record it."""
-        payload = self._payload(measurement)  # what cannot be asked is raised here, and leaves no record
         try:
             while True:
                 connection, reader = self._attempt(measurement, payload)
@@ -141,21 +183,23 @@ class Sender:
             if not measurement.stream:
                 connection.finish()
 
-    def _recover(self, measurement: Measurement, reader: ResponseReader, exc: BaseException) -> Response:
-        """The ordinary request of `get` broke: try again if that is allowed, else record how it ended."""
+    def _recover(
+        self, measurement: Measurement, reader: ResponseReader, payload: bytes, exc: BaseException
+    ) -> Response:
+        """An ordinary request broke: try again if that is allowed, else record how it ended."""
         if isinstance(exc, ConnectionLost) and may_retry(measurement, reader):
             self._note_retry(measurement)
-            return self._perform(measurement)
+            return self._perform(measurement, payload)
         measurement.size = reader.size
         return self._broken(measurement, exc)
 
     def _ended(
         self, measurement: Measurement, connection: Connection, reader: ResponseReader, payload: bytes
     ) -> Response:
-        """The ordinary request of `get` has a response with which something more is to be done."""
+        """An ordinary request has a response with which something more is to be done."""
         try:
             response = self._take_in(measurement, connection, reader, payload)
-            return response if response is not None else self._perform(measurement)
+            return response if response is not None else self._perform(measurement, self._payload(measurement))
         except BaseException as exc:  # noqa: BLE001 - as in _perform
             return self._broken(measurement, exc)
 
@@ -271,57 +315,6 @@ class Sender:
         measurement.must_dial = measurement.reused = False
         session = self._sessions.get(route) if self._sessions else None
         return dial(self._engine, route, measurement.timeouts, measurement.begun_ns, measurement.series, session)
-
-    def _idle(self, route: Route) -> Connection | None:
-        connection = self._spare
-        if connection is not None and connection.route is route:
-            self._spare = None
-            if connection.stream is not None:
-                return connection
-        resting = self._resting
-        if resting:
-            for connection in reversed(resting):
-                if connection.route is route and connection.stream is not None:
-                    resting.remove(connection)
-                    return connection
-        return None
-
-    def release(self, connection: Connection, reader: ResponseReader) -> None:
-        """Keep the connection for later if its response ended cleanly, and the reader with it."""
-        if not reader.keep_alive:
-            if reader.excess:
-                self._engine.recorder.count(EXCESS)
-            self._retire(connection)
-            return
-        if type(reader) is ResponseReader and not reader.interim:
-            reader.reset()
-            self._site.readers.append(reader)
-        before = self._spare
-        self._spare = connection
-        if before is not None and before.stream is not None:
-            self._rest(before)
-
-    def _rest(self, connection: Connection) -> None:
-        resting = [one for one in self._resting or () if one.stream is not None]
-        resting.append(connection)
-        if len(resting) > self._site.settings.max_idle_connections:
-            resting.pop(0).close()
-        self._resting = resting
-
-    def _retire(self, connection: Connection) -> None:
-        """Close it, keeping its TLS session for the next one.
-
-        A session that was resumed is kept on: taking one out, and putting it in, copies it each time (160 µs
-        with the certificate chain, more than resuming saves if both are done for every connection).
-        """
-        secured = connection.secured
-        if secured is not None and self._site.settings.resume_tls and not secured.tls.session_reused:
-            if self._sessions is None or len(self._sessions) >= MAX_SESSIONS:
-                self._sessions = {}
-            session = secured.tls.session
-            if session is not None:
-                self._sessions[connection.route] = session
-        connection.close()
 
     def _reader(self, measurement: Measurement) -> ResponseReader:
         max_body = self._site.settings.max_body_bytes
