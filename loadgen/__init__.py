@@ -11,6 +11,7 @@ __version__ = "0.1.0"  # the same as in pyproject.toml; a test compares them
 TYPE_CHECKING = False  # type checkers take it for True; `typing` itself would cost 10 ms here
 
 if TYPE_CHECKING:
+    from loadgen import data as data
     from loadgen.debugging import run_single_user as run_single_user
     from loadgen.environment import Environment as Environment
     from loadgen.errors import CatchResponseError as CatchResponseError
@@ -89,18 +90,22 @@ __all__ = [
 ]
 
 
+_MODULES = frozenset({"data"})  # public as what they are: `from loadgen import data`
+
 if not TYPE_CHECKING:  # or else every misspelt name would pass for an attribute
 
     def __getattr__(name: str) -> object:
         home = _HOMES.get(name)
-        if home is None:
+        if home is None and name not in _MODULES:
             raise AttributeError(f"module 'loadgen' has no attribute {name!r}")
         from importlib import import_module
 
+        if home is None:
+            return import_module(f"loadgen.{name}")
         value = getattr(import_module(f"loadgen.{home}"), name)
         globals()[name] = value  # the next use does not come here
         return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_MODULES})
