@@ -5,23 +5,20 @@
 
     build ─ chunks ─ BundleStore, BundleSender ═══ Receiver ─ BundleCache (extract) → the path of the scenario file
 
-In it: the scenario file, the modules it imports from its own folder (packages and their submodules too), and the
-files it declares (`files = ["users.csv"]`). Not in it: what is installed, the standard library, anything outside
-the folder. The home folder and `/` are never taken for a scenario's folder.
+In it: the scenario file, the modules it imports from its own folder (packages and their submodules too), the files
+it declares (`files = ["users.csv"]`), and its test data. Not in it: what is installed, the standard library,
+anything outside the folder. The home folder and `/` are never taken for a scenario's folder.
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from loadgen.errors import ScenarioError
-from loadgen.importing import shown
 from loadgen.wire.bundle_archive import pack, verify
 from loadgen.wire.bundle_cache import BundleCache
 from loadgen.wire.bundle_chunks import CHUNK_BYTES, WINDOW, Receiver, chunks
-from loadgen.wire.bundle_declared import declared_files, declared_patterns
+from loadgen.wire.bundle_declared import data_files, declared_files, declared_patterns
 from loadgen.wire.bundle_extract import extract
 from loadgen.wire.bundle_folder import ScenarioFolder
 from loadgen.wire.bundle_format import DEFAULT_LIMITS, HARD_LIMITS, BundleFile, Limits, limits_for
@@ -74,26 +71,17 @@ class Bundle:
 def build(scenario: Scenario, limits: Limits = DEFAULT_LIMITS) -> Bundle:
     """The bundle of an imported scenario; the same files give the same name on every machine.
 
-    Raises ScenarioError (LG120 to LG125) if something it needs cannot or must not travel.
+    Raises ScenarioError (LG12x) if something it needs cannot or must not travel.
     """
     folder = ScenarioFolder(scenario.path)
     entry = scenario.path.name
     modules = own_modules(folder, entry)
     if others := sorted(modules.files - {entry}):
         folder.refuse_shared(f'"{others[0]}"')
-    patterns = declared_patterns(scenario.module, loaded_modules(folder), scenario.path)
-    paths = sorted(modules.files | declared_files(folder, patterns))
+    declared = declared_files(folder, declared_patterns(scenario.module, scenario.path))
+    read = data_files(folder, [scenario.module.__name__, *loaded_modules(folder)])
+    paths = sorted(modules.files | declared | read)
     contents = {path: folder.read(path, size) for path, size in folder.sizes(paths, limits).items()}
-    _refuse_changed(scenario, contents[entry])
+    folder.refuse_changed(contents[entry], scenario.sha256)
     table, data = pack(entry, contents)
     return Bundle(table.sha256, entry, table.files, data, tuple(sorted(modules.outside.items())))
-
-
-def _refuse_changed(scenario: Scenario, content: bytes) -> None:
-    """What travels must be what was imported, checked and shown."""
-    if hashlib.sha256(content).hexdigest() != scenario.sha256:
-        raise ScenarioError(
-            f"{shown(scenario.path)} cannot go into the bundle: it changed since it was imported",
-            code="LG125",
-            hints=("Start again.",),
-        )

@@ -1,9 +1,9 @@
-"""Files that a scenario declares: `files = ["users.csv", "data/*.json"]` at module level.
+"""Files that a scenario declares: `files = ["users.csv", "data/*.json"]` at module level, and its test data.
 
 A pattern is relative to the scenario's folder. `*`, `?` and `[…]` match within one name, `**` any number of folders.
 Wildcards pass over hidden names (`.env`, `.git`) and `__pycache__`; whoever means those writes them out.
 
-    LG121  a pattern is absolute or has `..`
+    LG121  a pattern is absolute or has `..`; test data lies elsewhere
     LG122  `files` is not a list of texts
     LG123  a pattern matches nothing, or names a folder
     LG124  there is too much to look through
@@ -14,7 +14,8 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from types import ModuleType
@@ -27,11 +28,8 @@ SCAN_MAX = 100_000  # names looked at for all patterns together
 _WILD = re.compile(r"[*?[]")
 
 
-def declared_patterns(module: ModuleType, others: Sequence[ModuleType], scenario: Path) -> list[str]:
-    """The patterns of `files`, and the files of loadgen's own objects that the modules hold.
-
-    An object of loadgen (a source of test data) names its files in `bundled_files`. Raises LG122.
-    """
+def declared_patterns(module: ModuleType, scenario: Path) -> list[str]:
+    """The patterns of the scenario's `files`. Raises LG122."""
     value = getattr(module, "files", ())
     value = [value] if isinstance(value, str | PurePath) else value
     if not isinstance(value, list | tuple) or not all(isinstance(one, str | PurePath) and str(one) for one in value):
@@ -43,12 +41,24 @@ def declared_patterns(module: ModuleType, others: Sequence[ModuleType], scenario
                 "If it is something else, give it another name.",
             ),
         )
-    patterns = [os.fspath(one) for one in value]
-    for holder in dict.fromkeys((module, *others)):
-        for held in list(vars(holder).values()):
-            if type(held).__module__.partition(".")[0] == "loadgen":
-                patterns += map(str, getattr(held, "bundled_files", ()))
-    return list(dict.fromkeys(patterns))
+    return list(dict.fromkeys(os.fspath(one) for one in value))
+
+
+def data_files(folder: ScenarioFolder, modules: Collection[str]) -> set[str]:
+    """The paths of the files that the sources of test data of these modules read. Raises LG120, LG121."""
+    data = sys.modules.get("loadgen.data")  # whoever declares a source has imported it
+    found = set()
+    for file in data.declared_files(modules) if data is not None else ():
+        folder.refuse_shared(f'"{file.name}"')
+        path = folder.own(str(file))
+        if path is None:
+            raise ScenarioError(
+                f"{shown(file)}, test data of {shown(folder.scenario)}, does not lie in the scenario's folder",
+                code="LG121",
+                hints=("Only what lies in the folder travels to other machines: copy the file there.",),
+            )
+        found.add(path)
+    return found
 
 
 def declared_files(folder: ScenarioFolder, patterns: Sequence[str]) -> set[str]:

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import sys
@@ -112,6 +113,11 @@ class ScenarioFolder:
         if len(content) != size:
             raise self._unreadable(path, "it changed just now")
         return content
+
+    def refuse_changed(self, content: bytes, sha256: str) -> None:
+        """Raise LG125 if this is not what was imported as the scenario, checked and shown."""
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise self._unreadable(self.scenario.name, "it changed since it was imported. Start again.")
 
     def _inside(self, path: str) -> str:
         """The file's real place. Raises LG121 if that is not in the folder."""

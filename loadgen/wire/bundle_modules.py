@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.machinery import BYTECODE_SUFFIXES, EXTENSION_SUFFIXES, SOURCE_SUFFIXES
 from pathlib import Path
-from types import ModuleType
 
 from loadgen.wire.bundle_folder import ScenarioFolder
 
@@ -36,7 +35,7 @@ def own_modules(folder: ScenarioFolder, entry: str) -> OwnModules:
     lies somewhere below.
     """
     found = OwnModules({entry})
-    loaded = {} if folder.is_shared else dict(_loaded(folder))
+    loaded = set() if folder.is_shared else {path for path, _ in _loaded(folder)}
     roots = ["", *({} if folder.is_shared else _search_paths(folder))]
     waiting = [entry, *sorted(loaded)]
     found.files.update(waiting)
@@ -51,16 +50,16 @@ def own_modules(folder: ScenarioFolder, entry: str) -> OwnModules:
     return found
 
 
-def _loaded(folder: ScenarioFolder) -> Iterator[tuple[str, ModuleType]]:
-    """The folder's modules among those that are imported, by their paths."""
+def _loaded(folder: ScenarioFolder) -> Iterator[tuple[str, str]]:
+    """(path, name) of the folder's modules among those that are imported."""
     for name, module in list(sys.modules.items()):
         if name != "__main__" and not _is_ours(name) and (file := file_of(module)) and (path := folder.own(file)):
-            yield path, module
+            yield path, name
 
 
-def loaded_modules(folder: ScenarioFolder) -> list[ModuleType]:
-    """The folder's modules that are imported in this process."""
-    return [] if folder.is_shared else list(dict(_loaded(folder)).values())
+def loaded_modules(folder: ScenarioFolder) -> list[str]:
+    """Names of the folder's modules that are imported in this process."""
+    return [] if folder.is_shared else [name for _, name in _loaded(folder)]
 
 
 def _is_ours(name: str) -> bool:

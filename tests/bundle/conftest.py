@@ -16,9 +16,9 @@ from .helpers import SHOP, Build, Load, write
 
 
 @pytest.fixture
-def load() -> Iterator[Load]:
+def load(tmp_path: Path) -> Iterator[Load]:
     """Writes `shop.py`, these lines above its class, into a folder, and loads it."""
-    path, modules, loaded = list(sys.path), set(sys.modules), []
+    path, loaded = list(sys.path), []
 
     def load(folder: Path, lines: str = "") -> Scenario:
         write(folder, {"shop.py": f"{lines}\n{SHOP}"})
@@ -28,8 +28,9 @@ def load() -> Iterator[Load]:
     yield load
     for file in loaded:
         forget(file)
-    for name in set(sys.modules) - modules:
-        del sys.modules[name]
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
     sys.path[:] = path
 
 

@@ -50,12 +50,23 @@ def test_a_text_a_tuple_and_a_path_will_do(bundle_of: Build, value: str) -> None
     assert paths(bundle_of(f"files = {value}", FILES)) == ["shop.py", "users.csv"]
 
 
-def test_what_an_object_of_loadgen_reads_is_in_it_too(bundle_of: Build) -> None:
-    source = "Source = type('Source', (), {'__module__': 'loadgen.data', 'bundled_files': ('users.csv',)})\n"
-    module = f"{source}users = Source()"
+def test_the_test_data_of_its_modules_is_in_it_too(bundle_of: Build) -> None:
+    lines = "from loadgen import data\nusers = data.csv('users.csv')\nimport held"
+    held = "from loadgen import data\nonce = data.json('data/[one].json')"
 
-    assert paths(bundle_of(module, FILES)) == ["shop.py", "users.csv"]
-    assert paths(bundle_of("import held", {**FILES, "held.py": module})) == ["held.py", "shop.py", "users.csv"]
+    bundle = bundle_of(lines, {"users.csv": "name\nann\n", "held.py": held, "data/[one].json": "[1]"})
+
+    assert paths(bundle) == ["data/[one].json", "held.py", "shop.py", "users.csv"]
+
+
+def test_test_data_from_elsewhere_is_refused(load: Load, tmp_path: Path) -> None:
+    write(tmp_path, {"users.csv": "name\nann\n", "shop/x": ""})
+
+    with pytest.raises(ScenarioError) as raised:
+        build(load(tmp_path / "shop", "from loadgen import data\nusers = data.csv('../users.csv')"))
+
+    assert raised.value.code == "LG121"
+    assert "users.csv, test data of " in raised.value.message
 
 
 @pytest.mark.parametrize(

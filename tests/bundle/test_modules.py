@@ -13,6 +13,7 @@ from loadgen.scenario import load_scenario
 from .helpers import Build, Load, paths, write
 
 ROOT = Path(__file__).parents[2]
+PUT_ON_PATH = "import sys, os\nsys.path.append(os.path.join(os.path.dirname(__file__), '{}'))"
 
 
 def test_a_scenario_that_needs_nothing_travels_alone(bundle_of: Build) -> None:
@@ -40,12 +41,8 @@ def test_a_scenario_that_needs_nothing_travels_alone(bundle_of: Build) -> None:
         ("try:\n    import nothing_like_it\nexcept ImportError:\n    import prices", ["prices.py"]),
         ("import importlib\nimportlib.import_module('pri' + 'ces')", ["prices.py"]),
         ("import importlib\nimportlib.import_module('app.p' + 'ay')", ["app/__init__.py", "app/pay.py"]),
-        ("import sys, os\nsys.path.append(os.path.join(os.path.dirname(__file__), 'lib'))\nimport inlib", ["lib/inlib.py"]),
-        (
-            "import sys, os\nsys.path.append(os.path.join(os.path.dirname(__file__), 'lib'))\n"
-            "def later():\n    import inlib",
-            ["lib/inlib.py"],
-        ),
+        (f"{PUT_ON_PATH.format('lib')}\nimport inlib", ["lib/inlib.py"]),
+        (f"{PUT_ON_PATH.format('lib')}\ndef later():\n    import inlib", ["lib/inlib.py"]),
         ("def later():\n    import broken", ["broken.py"]),
     ],
 )
@@ -78,7 +75,7 @@ def test_the_standard_library_and_installed_packages_stay_away(bundle_of: Build)
 
 def test_packages_installed_inside_the_folder_stay_away(bundle_of: Build) -> None:
     place = ".venv/lib/python3.11/site-packages"
-    lines = f"import sys, os\nsys.path.append(os.path.join(os.path.dirname(__file__), '{place}'))\nimport depend, pay"
+    lines = f"{PUT_ON_PATH.format(place)}\nimport depend, pay"
 
     assert paths(bundle_of(lines, {f"{place}/depend/__init__.py": "", "pay.py": ""})) == ["pay.py", "shop.py"]
 
@@ -87,7 +84,7 @@ def test_an_interpreter_inside_the_folder_stays_away(
     bundle_of: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "env"))
-    lines = "import sys, os\nsys.path.append(os.path.join(os.path.dirname(__file__), 'env/lib'))\nimport ofpython"
+    lines = f"{PUT_ON_PATH.format('env/lib')}\nimport ofpython"
 
     assert paths(bundle_of(lines, {"env/lib/ofpython.py": ""})) == ["shop.py"]
 
