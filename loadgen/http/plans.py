@@ -102,7 +102,7 @@ class Site:
                  "readers", "settings", "target", "timeouts")  # fmt: skip
 
     def __init__(self, base_url: str | None, settings: ClientSettings, recorder: Recorder, routes: Routes) -> None:
-        """Raises InvalidUrl for a bad base URL, ConfigError for CA files or certificates that cannot be used."""
+        """Raises InvalidUrl for a bad base URL."""
         self.base_url = base_url
         self.settings = settings
         self.target: Target | None = None
@@ -111,8 +111,6 @@ class Site:
         if base_url:
             self.target, path, userinfo = urls.split(base_url)
             self._front = re.split(r"[?#]", path, maxsplit=1)[0].rstrip("/")
-            if self.target.is_tls:
-                context_for(settings.tls)  # takes 20 ms, which would otherwise belong to the first request
             if userinfo:
                 self.authorization = auth.basic(*userinfo)
         self.block = Block(
@@ -127,7 +125,10 @@ class Site:
         self.readers: list[ResponseReader] = []  # at rest, to be used by any connection
 
     def plan(self, method: str, url: str) -> Plan:
-        """The plan for a method (upper case) and what the scenario wrote as URL. Raises InvalidUrl, UsageError."""
+        """The plan for a method (upper case) and what the scenario wrote as URL.
+
+        Raises InvalidUrl, UsageError, and ConfigError for CA files or certificates that cannot be used.
+        """
         plans = self._plans.get(method)
         if plans is None:
             if not _TOKEN.fullmatch(method):
@@ -160,6 +161,8 @@ class Site:
             target, path, userinfo = self.target, self._front + url, None
         else:
             target, path, userinfo = urls.split(url, self.base_url)
+        if target.is_tls:
+            context_for(self.settings.tls)  # reading CA files takes 20 ms, which belong to no request's time
         is_own = target == self.target
         authorization = auth.basic(*userinfo) if userinfo else self.authorization if is_own else None
         name = urls.redact(path if is_own or self.target is None else target.origin + path)

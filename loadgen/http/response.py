@@ -125,10 +125,6 @@ class Response:
         jar.store(self.headers.get_all("set-cookie"), self._plan.target, self._plan.path)
         return jar
 
-    @property
-    def links(self) -> str:
-        return self.headers.get("link", "")
-
     # -- body ---------------------------------------------------------------------------------
 
     @property

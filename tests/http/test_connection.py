@@ -490,3 +490,24 @@ def test_it_works_under_monkey_patching() -> None:
     done = subprocess.run([sys.executable, "-c", PATCHED], capture_output=True, text=True, timeout=60, check=False)
 
     assert done.stdout.split() == ["11", "0", "0"], done.stderr
+
+
+def test_idle_connections_beyond_the_limit_are_closed() -> None:
+    few = ClientSettings(max_idle_connections=2)
+    with serve(answers(lambda r: ok())) as server, bench(server.url, few) as b:
+        gevent.joinall([gevent.spawn(b.client.get, "/") for _ in range(6)], raise_error=True)
+        assert len(b.engine.connections) == 3
+
+        b.client.close()
+        assert not b.engine.connections
+        assert b.client.get("/").ok
+
+
+def test_two_targets_keep_a_connection_each() -> None:
+    with serve(answers(lambda r: ok())) as one, serve(answers(lambda r: ok())) as two, bench(one.url) as b:
+        for _ in range(3):
+            assert b.client.get("/").ok
+            assert b.client.get(f"{two.url}/").ok
+
+    assert (one.connections, two.connections) == (1, 1)
+    assert (b.books.connections_opened, b.books.requests_on_reused) == (2, 4)

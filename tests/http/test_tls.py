@@ -265,3 +265,55 @@ def test_a_user_resumes_its_own_session_and_nobody_elses(ca: str, resume: bool) 
             assert other.client.get("/").ok
 
     assert resumed == [False, resume, resume, False]
+
+
+def test_a_tls_connection_closed_while_idle_is_noticed_and_replaced(ca: str) -> None:
+    with serve(says(ok()), tls=context()) as server, bench(server.url, trusting(ca)) as b:
+        b.client.get("/")
+        while b.engine.connections:
+            gevent.sleep(0.001)
+        b.client.post("/", data=b"x")
+
+    assert b.books.records == (2, 0, 0)
+    assert server.connections == 2
+
+
+def test_bytes_after_the_end_in_a_record_of_their_own_are_never_fed_to_the_next_request(ca: str) -> None:
+    """Both records arrive in one segment, so the second is inside TLS when the first response is complete."""
+
+    def handle(peer: Peer) -> None:
+        assert isinstance(peer.sock, ssl.SSLSocket)
+        peer.read_request()
+        peer.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        peer.send(ok(b"first"))
+        peer.send(ok(b"stolen"))
+        peer.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+        peer.read_request()
+        peer.send(ok(b"second"))
+
+    with serve(handle, tls=context()) as server, bench(server.url, trusting(ca)) as b:
+        first = b.client.get("/").content
+        assert not b.engine.connections
+        second = b.client.get("/").content
+
+    assert (first, second) == (b"first", b"first")
+    assert server.connections == 2
+    assert list(b.books.notes.counters.values()) == [2]
+
+
+def test_a_response_in_many_records_is_read_to_its_end(ca: str) -> None:
+    def handle(peer: Peer) -> None:
+        for _ in range(3):
+            peer.read_request()
+            peer.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+            for piece in (HEAD, b"Content-Length: 30\r\n\r\n", b"x" * 10, b"y" * 10, b"z" * 10):
+                peer.send(piece)
+            peer.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+
+    with serve(handle, tls=context()) as server, bench(server.url, trusting(ca)) as b:
+        bodies = [b.client.get("/").content for _ in range(2)]
+        with b.client.get("/", stream=True) as response:
+            bodies.append(b"".join(response.iter_content()))
+
+    assert bodies == [b"x" * 10 + b"y" * 10 + b"z" * 10] * 3
+    assert server.connections == 1
