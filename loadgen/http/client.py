@@ -157,7 +157,7 @@ class HttpClient(Sender):
             measurement.context = context
         measurement.ordinary = headers is None and cookies is None and auth is None
         measurement.catch = catch_response
-        measurement.stream = stream
+        measurement.stream = stream and method != "HEAD"
         measurement.allow_redirects = method != "HEAD" if allow_redirects is None else allow_redirects
         payload = self._payload(measurement)  # what cannot be asked is raised here, and leaves no record
         return self._perform(measurement, payload)

@@ -42,6 +42,8 @@ class Reaper:
                 self._arm(now_ns, now_ns + max(self._shortest_ns, GRAIN_NS))
 
     def close(self) -> None:
+        """Stop looking; the next `expect` begins anew."""
+        self._look_at_ns = 0
         if self._timer is not None:
             self._timer.stop()
             self._timer.close()

@@ -221,7 +221,7 @@ class Sender(Pool):
             response = Response(plan, payload, status, reader.head, reader.body, measurement.elapsed_ns)
             try:
                 redirected = self._redirected(measurement, response, reader)
-            except HttpError:
+            except BaseException:  # the connection is none the worse for it
                 measurement.size += reader.size
                 self.release(connection, reader)
                 raise

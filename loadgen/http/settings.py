@@ -63,13 +63,14 @@ def _ns(seconds: float | None, what: str) -> int:
 def timeouts_from(value: object, defaults: Timeouts) -> Timeouts:
     """The deadlines meant by a request's `timeout=`.
 
-    A number is the limit of the whole request; a pair is (connect, read), as in requests, where read
-    bounds the first byte and every pause; a Timeouts is taken as it is. Raises ConfigError.
+    A number is the limit of the whole request, and the only one once it is connected; a pair is
+    (connect, read), as in requests, where read bounds the first byte and every pause; a Timeouts is
+    taken as it is. Raises ConfigError.
     """
     if isinstance(value, Timeouts):
         return value
     if isinstance(value, int | float):
-        return Timeouts(defaults.connect_s, defaults.first_byte_s, defaults.idle_s, float(value))
+        return Timeouts(defaults.connect_s, float(value), float(value), float(value))
     if isinstance(value, tuple) and len(value) == 2:
         connect_s, read_s = value
         return Timeouts(connect_s, read_s, read_s, None)

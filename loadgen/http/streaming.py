@@ -1,7 +1,7 @@
 """`stream=True`: the body is read while the scenario iterates over it.
 
 The request is recorded when the body ends, or when the response is closed before (then with the time until
-that moment, and its connection is dropped). A slow reader stops the connection's watcher, so an
+that moment, and its connection is dropped); one that is neither read nor closed counts as cancelled. A slow reader stops the connection's watcher, so an
 unread body waits in the kernel and the server feels it.
 """
 
@@ -56,13 +56,18 @@ class StreamedResponse(Response):
 
     def iter_lines(self, decode_unicode: bool = False) -> Iterator[Any]:
         """The body line by line, each as soon as it is complete, without line ends (LF or CRLF)."""
-        rest = b""
+        begun: list[bytes] = []  # of a line whose end has not come
         for piece in self._decoded_pieces():
-            *lines, rest = (rest + piece).split(b"\n")
-            for line in lines:
-                yield self._line(line, decode_unicode)
-        if rest:
-            yield self._line(rest, decode_unicode)
+            first, newline, rest = piece.partition(b"\n")
+            begun.append(first)
+            if newline:
+                yield self._line(b"".join(begun), decode_unicode)
+                *lines, last = rest.split(b"\n")
+                for line in lines:
+                    yield self._line(line, decode_unicode)
+                begun = [last]
+        if last := b"".join(begun):
+            yield self._line(last, decode_unicode)
 
     @property
     def content(self) -> bytes:
@@ -90,6 +95,8 @@ class StreamedResponse(Response):
         self.close()
 
     def __del__(self) -> None:
+        """Dropped in the middle, most likely because its user was stopped."""
+        self._cancel()
         self.close()
 
     def _line(self, line: bytes, decode: bool) -> bytes | str:
@@ -170,16 +177,17 @@ class CaughtStream(StreamedResponse, CaughtResponse):
         return CaughtResponse.__exit__(self, kind, error, tb)
 
     def __del__(self) -> None:
-        self.close()
+        StreamedResponse.__del__(self)
         CaughtResponse.__del__(self)
 
 
 def _of_size(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
     rest = b""
     for piece in pieces:
-        rest += piece
-        while len(rest) >= size:
-            yield rest[:size]
-            rest = rest[size:]
+        data = rest + piece
+        whole = len(data) - len(data) % size
+        for start in range(0, whole, size):
+            yield data[start : start + size]
+        rest = data[whole:]
     if rest:
         yield rest

@@ -21,7 +21,7 @@ from loadgen.hooks import EventHook
 from loadgen.http.client import HttpClient
 from loadgen.http.errors import DecodeError, HttpStatusError, InvalidUrl
 from loadgen.http.owner import NoOwner
-from loadgen.http.settings import ClientSettings, Timeouts
+from loadgen.http.settings import ClientSettings, Timeouts, timeouts_from
 from tests.support.badserver import answers, ok, says, serve
 from tests.support.clients import bench
 
@@ -543,6 +543,19 @@ def test_a_timeout_that_is_none_is_refused(timeout: Any) -> None:
         b.client.get("/", timeout=timeout)
 
     assert b.books.records == (0, 0, 0)
+
+
+def test_a_timeout_means_what_it_says() -> None:
+    assert timeouts_from(120, Timeouts()) == Timeouts(10.0, 120.0, 120.0, 120.0)
+    assert timeouts_from((2, 5), Timeouts()) == Timeouts(2, 5, 5, None)
+    assert timeouts_from(Timeouts(1.0), Timeouts()) == Timeouts(1.0)
+
+
+def test_a_streamed_head_is_a_head() -> None:
+    with serve(says(ok(b""))) as server, bench(server.url) as b:
+        assert b.client.head("/", stream=True).ok
+
+    assert b.books.records == (1, 0, 0)
 
 
 @given(st.floats(0.001, 1e6), st.floats(0.001, 1e6))

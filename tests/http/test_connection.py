@@ -268,6 +268,25 @@ def test_a_stream_closed_early_is_recorded_and_loses_its_connection() -> None:
     assert b.books.records == (1, 0, 0)
 
 
+def test_a_stream_dropped_in_the_middle_is_cancelled() -> None:
+    with serve(lines_slowly) as server, bench(server.url) as b:
+        response = b.client.get("/", stream=True)
+        next(response.iter_lines())
+        del response
+
+        assert b.books.records == (0, 0, 1)
+        assert not b.engine.connections
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 1000])
+def test_a_stream_comes_in_pieces_of_the_size_asked_for(size: int) -> None:
+    with serve(lines_slowly) as server, bench(server.url) as b, b.client.get("/", stream=True) as response:
+        pieces = list(response.iter_content(size))
+
+    assert {len(piece) for piece in pieces[:-1]} <= {size}
+    assert b"".join(pieces) == b"".join(b"line %d\n" % n for n in range(5)) + b"end"
+
+
 def test_a_stream_read_whole_is_like_any_response() -> None:
     with serve(lines_slowly) as server, bench(server.url) as b:
         response = b.client.get("/", stream=True)
