@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from benchmarks.results import Bound, Row
 from benchmarks.running import Trouble, running
-from benchmarks.tools import LOADGEN, Load, Tool
+from benchmarks.tools import CLIENT, LOADGEN, Load, Tool
 from tests.support.nginx import Nginx
 
 USERS = 64
@@ -43,7 +43,7 @@ def measure(server: Nginx, peers: Sequence[Tool], rounds: int, seconds: float, s
     rows = [Row(kind.name, "CPU µs/request", kind.bounds) for kind in KINDS]
     for number in range(rounds):
         for kind, row in zip(KINDS, rows, strict=True):
-            for tool in (LOADGEN, *peers):
+            for tool in (LOADGEN, CLIENT, *peers):
                 say(f"round {number + 1} of {rounds}: {kind.name}, {tool.name}")
                 try:
                     window = one_window(tool, kind, server, seconds)

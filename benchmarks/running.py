@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
+import psutil
+
 from benchmarks.machine import GENERATOR_CORE, SERVER_CORE, born_on, cpu_ns, family, open_files, pin, rss_bytes
-from benchmarks.tools import Load, Tool
+from benchmarks.tools import ROOT, Load, Tool
 from tests.support.nginx import Nginx
 
 START_TIMEOUT_S = 120.0
@@ -64,7 +66,11 @@ class Running:
         return self.server.begun() - self.begun_before
 
     def sample(self) -> Sample:
-        return Sample(time.monotonic(), cpu_ns(self.generator), self.requests(), rss_bytes(self.generator))
+        """The generator now. Raises Trouble if it has ended."""
+        try:
+            return Sample(time.monotonic(), cpu_ns(self.generator), self.requests(), rss_bytes(self.generator))
+        except psutil.NoSuchProcess as exc:
+            raise Trouble(f"it ended under way: {self.said()}") from exc
 
     def said(self) -> str:
         """The end of what it printed."""
@@ -78,7 +84,12 @@ def running(tool: Tool, load: Load, server: Nginx) -> Iterator[Running]:
     with tempfile.TemporaryFile() as output:
         with born_on(GENERATOR_CORE):
             process = subprocess.Popen(
-                tool.command(load), env=load.environment(), stdout=output, stderr=output, stdin=subprocess.DEVNULL
+                tool.command(load),
+                cwd=ROOT,
+                env=load.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
             )
         with process:
             try:

@@ -60,12 +60,17 @@ def loadgen_command(load: Load) -> list[str]:
     return [*command, "-u", str(load.users), "-r", str(load.spawn_rate), "-t", "1h"]
 
 
+def client_command(load: Load) -> list[str]:
+    return [sys.executable, "-m", "benchmarks.load.client_loop", load.base_url, str(load.users)]
+
+
 def locust_command(load: Load) -> list[str]:
     command = [str(LOCUST_ENVIRONMENT / "bin" / "locust"), "-f", str(LOAD / "locust_fast.py"), "--headless"]
     return [*command, "-H", load.base_url, "-u", str(load.users), "-r", str(load.spawn_rate), "--only-summary"]
 
 
 LOADGEN = Tool("loadgen", loadgen_command)
+CLIENT = Tool("client alone", client_command)
 WRK = Tool("wrk", wrk_command)
 LOCUST = Tool("Locust", locust_command)
 

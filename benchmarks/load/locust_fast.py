@@ -5,7 +5,7 @@ import os
 from locust import FastHttpUser, constant, task
 
 PATH = os.environ.get("BENCH_PATH", "/")
-HEADERS = {"Connection": "close"} if os.environ.get("BENCH_CLOSE") else None
+OPTIONS = {"headers": {"Connection": "close"}} if os.environ.get("BENCH_CLOSE") else {}
 
 
 class Asker(FastHttpUser):  # type: ignore[misc]  # Locust is not in this environment
@@ -13,4 +13,4 @@ class Asker(FastHttpUser):  # type: ignore[misc]  # Locust is not in this enviro
 
     @task  # type: ignore[untyped-decorator]
     def ask(self) -> None:
-        self.client.get(PATH, headers=HEADERS)
+        self.client.get(PATH, **OPTIONS)

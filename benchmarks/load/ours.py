@@ -1,11 +1,12 @@
 """The scenario that benchmarks run with loadgen; the environment says what to ask for."""
 
 import os
+from typing import Any
 
 from loadgen import HttpUser, constant, task
 
 PATH = os.environ.get("BENCH_PATH", "/")
-HEADERS = {"Connection": "close"} if os.environ.get("BENCH_CLOSE") else None
+OPTIONS: dict[str, Any] = {"headers": {"Connection": "close"}} if os.environ.get("BENCH_CLOSE") else {}
 
 
 class Asker(HttpUser):
@@ -14,4 +15,4 @@ class Asker(HttpUser):
 
     @task
     def ask(self) -> None:
-        self.client.get(PATH, headers=HEADERS)
+        self.client.get(PATH, **OPTIONS)

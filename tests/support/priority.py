@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,10 @@ def ahead_of_all() -> Iterator[None]:
 
     For processes that mostly wait: one that computes without end would keep its core from everybody.
     """
+    if sys.platform != "linux":
+        with first_in_line():
+            yield
+        return
     policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
     with first_in_line():
         try:
