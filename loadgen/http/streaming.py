@@ -1,8 +1,9 @@
 """`stream=True`: the body is read while the scenario iterates over it.
 
-The request is recorded when the body ends, or when the response is closed before (then with the time until
-that moment, and its connection is dropped); one that is neither read nor closed counts as cancelled. A slow reader stops the connection's watcher, so an
-unread body waits in the kernel and the server feels it.
+The request is recorded when the body ends, or when the response is closed before (then with the
+time until that moment, and its connection is dropped); one that is neither read nor closed counts as
+cancelled. A slow reader stops the connection's watcher, so an unread body waits in the kernel and the
+server feels it.
 """
 
 from __future__ import annotations
