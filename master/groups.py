@@ -1,10 +1,15 @@
-"""Errors, checks and counters of the run, merged from deltas and bounded."""
+"""Errors, checks and counters of the run, merged from deltas and bounded.
+
+Each remembers what has `changed` since the last commit: whoever commits clears that set.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
+from loadgen.master.store import ErrorKey, GroupState, Moment
 from loadgen.metrics.decoding import ErrorRow, TaskErrorRow
 from loadgen.metrics.errorbook import OTHER
 from loadgen.metrics.snapshot import CheckTotals, ErrorGroup, TaskError
@@ -14,7 +19,6 @@ MAX_TASK_ERRORS = 200
 MAX_CHECKS = 200
 MAX_COUNTERS = 200
 
-ErrorKey = tuple[str, str, str, str, str, str]  # method, name, category, signature, phase, fault
 K = TypeVar("K")
 
 
@@ -26,8 +30,8 @@ class _Group:
     """
 
     count: int
-    first: tuple[int, str, str]
-    latest: tuple[int, str, str]
+    first: Moment
+    latest: Moment
 
     def merge(self, other: _Group) -> None:
         self.count += other.count
@@ -35,11 +39,31 @@ class _Group:
         self.latest = max(self.latest, other.latest)
 
 
-class Errors:
-    """Error groups of all workers."""
+class _Groups(Generic[K]):
+    """Groups by key."""
 
     def __init__(self) -> None:
-        self._groups: dict[ErrorKey, _Group] = {}
+        self._groups: dict[K, _Group] = {}
+        self.changed: set[K] = set()
+
+    def changes(self) -> dict[K, GroupState]:
+        groups = self._groups
+        return {key: (groups[key].count, groups[key].first, groups[key].latest) for key in self.changed}
+
+    def restore(self, saved: Mapping[K, GroupState]) -> None:
+        self._groups = {key: _Group(*state) for key, state in saved.items()}
+
+    def _merge(self, key: K, new: _Group) -> None:
+        self.changed.add(key)
+        group = self._groups.get(key)
+        if group is None:
+            self._groups[key] = new
+        else:
+            group.merge(new)
+
+
+class Errors(_Groups[ErrorKey]):
+    """Error groups of all workers."""
 
     def add(self, method: str, name: str, row: ErrorRow) -> None:
         """Add one group of a delta. Above MAX_ERROR_GROUPS, new ones go to "(other)"."""
@@ -47,7 +71,7 @@ class Errors:
         if key not in self._groups and len(self._groups) >= MAX_ERROR_GROUPS:
             key = ("", OTHER, OTHER, OTHER, "", row.fault)
         first = (row.first_ms, row.first_sample, "")
-        _merge(self._groups, key, _Group(row.count, first, (row.last_ms, row.latest_sample, "")))
+        self._merge(key, _Group(row.count, first, (row.last_ms, row.latest_sample, "")))
 
     def view(self) -> tuple[ErrorGroup, ...]:
         """Most frequent first."""
@@ -70,11 +94,8 @@ class Errors:
         )
 
 
-class TaskErrors:
+class TaskErrors(_Groups[tuple[str, str]]):
     """Exceptions that escaped from scenario code, of all workers."""
-
-    def __init__(self) -> None:
-        self._groups: dict[tuple[str, str], _Group] = {}
 
     def add(self, row: TaskErrorRow) -> None:
         """Add one group of a delta. Message and traceback shown are those of the first occurrence."""
@@ -82,7 +103,7 @@ class TaskErrors:
         if key not in self._groups and len(self._groups) >= MAX_TASK_ERRORS:
             key = ("", OTHER)
         first = (row.first_ms, row.message, row.traceback)
-        _merge(self._groups, key, _Group(row.count, first, (row.last_ms, "", "")))
+        self._merge(key, _Group(row.count, first, (row.last_ms, "", "")))
 
     def view(self) -> tuple[TaskError, ...]:
         """Most frequent first."""
@@ -100,25 +121,25 @@ class TaskErrors:
         )
 
 
-def _merge(groups: dict[K, _Group], key: K, new: _Group) -> None:
-    group = groups.get(key)
-    if group is None:
-        groups[key] = new
-    else:
-        group.merge(new)
-
-
 class Checks:
     """Checks of the scenario, by name."""
 
     def __init__(self) -> None:
         self._rows: dict[str, list[int]] = {}
+        self.changed: set[str] = set()
 
     def add(self, name: str, passed: int, failed: int) -> None:
         key = name if name in self._rows or len(self._rows) < MAX_CHECKS else OTHER
         row = self._rows.setdefault(key, [0, 0])
         row[0] += passed
         row[1] += failed
+        self.changed.add(key)
+
+    def changes(self) -> dict[str, tuple[int, int]]:
+        return {name: (self._rows[name][0], self._rows[name][1]) for name in self.changed}
+
+    def restore(self, saved: Mapping[str, tuple[int, int]]) -> None:
+        self._rows = {name: list(row) for name, row in saved.items()}
 
     def view(self) -> tuple[CheckTotals, ...]:
         """By name."""
@@ -130,10 +151,18 @@ class Counters:
 
     def __init__(self) -> None:
         self._values: dict[str, float] = {}
+        self.changed: set[str] = set()
 
     def add(self, name: str, amount: float) -> None:
         key = name if name in self._values or len(self._values) < MAX_COUNTERS else OTHER
         self._values[key] = self._values.get(key, 0) + amount
+        self.changed.add(key)
+
+    def changes(self) -> dict[str, float]:
+        return {name: self._values[name] for name in self.changed}
+
+    def restore(self, saved: Mapping[str, float]) -> None:
+        self._values = dict(saved)
 
     def view(self) -> dict[str, float]:
         return dict(sorted(self._values.items()))

@@ -13,15 +13,17 @@ cheaper); every reading method adds up first. Pure: no sockets, no clock, no log
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from loadgen.master.groups import Checks, Counters, Errors, TaskErrors
+from loadgen.master.folding import PER_COMMIT, Folding
+from loadgen.master.notebook import Notebook
 from loadgen.master.session import Session, WorkerReport
 from loadgen.master.spans import Part, SpanRows, merge, pack
-from loadgen.master.store import Commit, Store
+from loadgen.master.store import Commit, Saved, Store
 from loadgen.master.totals import Totals
-from loadgen.master.view import LedgerView, Names, live_window, see_endpoints
+from loadgen.master.view import LedgerView, live_window, see_endpoints
 from loadgen.metrics.decoding import Delta
 from loadgen.metrics.delta import Window, decode
 from loadgen.metrics.snapshot import Accounting
@@ -30,7 +32,6 @@ __all__ = ["Applied", "Ledger", "LedgerView", "LogRecord", "WorkerReport"]
 
 HOT_S = 60  # seconds kept in packed form for live views
 MAX_QUEUED_BUCKETS = 500_000  # then they are added up at once, commit or not: about 6 MB
-MAX_WARNINGS = 200
 MAX_LOGS = 10_000  # records waiting for `logs`
 
 Span = tuple[int, int]  # first and last second
@@ -58,28 +59,46 @@ class LogRecord:
 class Ledger:
     """The books of one run."""
 
-    def __init__(self) -> None:
+    def __init__(self, whole_sessions_per_commit: int = PER_COMMIT) -> None:
         self._sessions: dict[str, Session] = {}
+        self._joined: list[str] = []  # since the last commit
         self._totals = Totals()
-        self._names = Names()
+        self._notes = Notebook()
         self._queue: defaultdict[Span, list[Part]] = defaultdict(list)
         self._queued_buckets = 0
         self._hot: dict[Span, SpanRows] = {}
         self._newest_s = -1
         self._uncommitted: dict[Span, SpanRows] = {}
         self._committed_slots = 0
+        self._commits = 0
+        self._folding = Folding(whole_sessions_per_commit)
         self._to_ack: dict[str, int] = {}
-        self._errors = Errors()
-        self._task_errors = TaskErrors()
-        self._checks = Checks()
-        self._counters = Counters()
-        self._warnings: dict[str, None] = {}
         self._logs: list[LogRecord] = []
-        self._logs_dropped = 0
+
+    @classmethod
+    def restore(cls, saved: Saved, whole_sessions_per_commit: int = PER_COMMIT) -> Ledger:
+        """The ledger as it was after its last commit: same views, same reports, same next delta of each worker.
+
+        Only `logs` is empty: log records are handed on, not kept.
+        """
+        ledger = cls(whole_sessions_per_commit)
+        ledger._commits = saved.number
+        ledger._notes.restore(saved.names, saved.notes)
+        for slot in saved.slots:
+            ledger._totals.slot(slot.method, slot.name, slot.kind)
+        ledger._committed_slots = len(saved.slots)
+        for worker, states in saved.sessions.items():
+            session = ledger._sessions[worker] = Session(worker)
+            for state in states:
+                session.absorb(state, saved.names)
+        ledger._restore_spans(saved.spans)
+        return ledger
 
     def join(self, worker: str) -> None:
         """Expect deltas of this worker, from number 1 on. Joining again changes nothing."""
-        self._sessions.setdefault(worker, Session(worker))
+        if worker not in self._sessions:
+            self._sessions[worker] = Session(worker)
+            self._joined.append(worker)
 
     def apply(self, worker: str, seq: int, body: bytes) -> Applied:
         """Take one delta in; see the module. Raises Malformed, having changed nothing.
@@ -98,7 +117,8 @@ class Ledger:
         self._apply_names(session, delta)
         self._apply_latencies(session, seq, delta)
         self._apply_state(session, seq, delta)
-        self._apply_notes(session, delta)
+        self._notes.apply(session.names, delta)
+        self._apply_logs(session, delta)
         session.last_seq = self._to_ack[worker] = seq
         return Applied.APPLIED
 
@@ -109,14 +129,10 @@ class Ledger:
         the next try.
         """
         self._add_up()
-        acks = dict(self._to_ack)
-        slots = self._totals.slots
-        batch = Commit(acks, tuple(slots[self._committed_slots :]), tuple(self._uncommitted.values()))
+        batch = self._collect()
         store.commit(batch)
-        self._committed_slots = len(slots)
-        self._uncommitted.clear()
-        self._to_ack.clear()
-        return acks
+        self._settle(batch)
+        return batch.workers
 
     def report(self, worker: str) -> WorkerReport:
         """What the applied deltas say of this worker."""
@@ -125,18 +141,19 @@ class Ledger:
     def view(self, *, detailed: bool) -> LedgerView:
         """Everything the applied deltas add up to. Without `detailed`, endpoints have no histograms."""
         self._add_up()
-        totals, endpoints = see_endpoints(self._totals, self._names, detailed=detailed)
+        notes = self._notes
+        totals, endpoints = see_endpoints(self._totals, notes.names, detailed=detailed)
         return LedgerView(
             totals=totals,
             endpoints=endpoints,
-            window=live_window(self._hot.values(), self._watermark_s(), self._totals),
+            window=live_window([span for _, span in sorted(self._hot.items())], self._watermark_s(), self._totals),
             users_by_class=self._users_by_class(),
-            errors=self._errors.view(),
-            task_errors=self._task_errors.view(),
-            checks=self._checks.view(),
-            counters=self._counters.view(),
+            errors=notes.errors.view(),
+            task_errors=notes.task_errors.view(),
+            checks=notes.checks.view(),
+            counters=notes.counters.view(),
             accounting=self.accounting(),
-            warnings=tuple(self._warnings),
+            warnings=tuple(notes.warnings),
             detailed=detailed,
         )
 
@@ -155,16 +172,16 @@ class Ledger:
     @property
     def logs_dropped(self) -> int:
         """Log records that found no room, here or on a worker, over the whole run."""
-        return self._logs_dropped
+        return self._notes.logs_dropped
 
     # Applying
 
     def _apply_names(self, session: Session, delta: Delta) -> None:
         for number, method, name in delta.names:
-            key, warning = self._names.admit(method, name)
-            session.names[number] = key
+            key, warning = self._notes.names.admit(method, name)
+            session.introduce(number, key)
             if warning:
-                self._warn(warning)
+                self._notes.warn(warning)
 
     def _apply_latencies(self, session: Session, seq: int, delta: Delta) -> None:
         latencies = delta.latencies
@@ -186,35 +203,62 @@ class Ledger:
         session.requests_on_reused += delta.requests_on_reused
         session.take_health(delta)
 
-    def _apply_notes(self, session: Session, delta: Delta) -> None:
-        for number, outcomes in delta.outcomes:
-            self._names.add_outcomes(session.names[number], outcomes)
-        for number, phases in delta.phases:
-            self._names.add_phases(session.names[number], phases)
-        for row in delta.errors:
-            self._errors.add(*session.names[row.series], row)
-        for task_error in delta.task_errors:
-            self._task_errors.add(task_error)
-        for name, (passed, failed) in delta.checks.items():
-            self._checks.add(name, passed, failed)
-        for name, amount in delta.counters.items():
-            self._counters.add(name, amount)
-        for text in delta.warnings:
-            self._warn(text)
-        self._logs_dropped += delta.logs_dropped
+    def _apply_logs(self, session: Session, delta: Delta) -> None:
         for line in delta.logs:
             if len(self._logs) < MAX_LOGS:
                 self._logs.append(LogRecord(session.worker, line.level, line.logger, line.message, line.wall_s))
             else:
-                self._logs_dropped += 1
+                self._notes.logs_dropped += 1
 
     def _check_sum(self, session: Session, seq: int, difference: str) -> None:
         if difference:
-            self._warn(f"LG601 delta {seq} of worker {session.worker} does not add up: {difference}")
+            self._notes.warn(f"LG601 delta {seq} of worker {session.worker} does not add up: {difference}")
 
-    def _warn(self, text: str) -> None:
-        if len(self._warnings) < MAX_WARNINGS:
-            self._warnings[text] = None
+    # Committing
+
+    def _collect(self) -> Commit:
+        """Everything new, added up before. Changes nothing: the store may refuse it."""
+        number, numbers = self._commits + 1, self._notes.names.numbers
+        sessions = self._sessions
+        whole, journaled = self._folding.choose(self._changed_workers())
+        return Commit(
+            number=number,
+            workers=dict(self._to_ack),
+            new_names=self._notes.new_names(),
+            new_slots=tuple(self._totals.slots[self._committed_slots :]),
+            spans=tuple(self._uncommitted.values()),
+            sessions=tuple([(worker, sessions[worker].whole(numbers)) for worker in whole]),
+            journal=tuple([(worker, sessions[worker].changes(numbers)) for worker in journaled]),
+            journal_from=self._folding.journal_from(number, whole),
+            notes=self._notes.changes(),
+        )
+
+    def _settle(self, batch: Commit) -> None:
+        """The store has `batch`."""
+        whole, journaled = ([worker for worker, _ in saved] for saved in (batch.sessions, batch.journal))
+        self._folding.settle(batch.number, whole, journaled)
+        for worker in (*whole, *journaled):
+            self._sessions[worker].settle()
+        self._notes.settle()
+        self._commits = batch.number
+        self._committed_slots += len(batch.new_slots)
+        self._uncommitted.clear()
+        self._to_ack.clear()
+        self._joined.clear()
+
+    def _changed_workers(self) -> list[str]:
+        """Those with a delta since the last commit (a repeated one changes nothing), and those who joined."""
+        sessions = self._sessions
+        reported = [worker for worker in self._to_ack if sessions[worker].saved_seq != sessions[worker].last_seq]
+        return reported + [worker for worker in self._joined if not sessions[worker].last_seq]
+
+    def _restore_spans(self, spans: Iterable[SpanRows]) -> None:
+        for span in spans:
+            self._totals.add(span)
+            self._newest_s = max(self._newest_s, span.last_s)
+            if span.last_s > self._newest_s - HOT_S:
+                self._hot[span.first_s, span.last_s] = span
+        self._forget_cold()
 
     # Adding up
 
@@ -228,6 +272,9 @@ class Ledger:
             self._newest_s = max(self._newest_s, span[1])
         self._queue.clear()
         self._queued_buckets = 0
+        self._forget_cold()
+
+    def _forget_cold(self) -> None:
         for span in [span for span in self._hot if span[1] <= self._newest_s - HOT_S]:
             del self._hot[span]
 

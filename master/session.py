@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from operator import add
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loadgen.errors import Malformed
+from loadgen.master.store import Name, SessionState
 from loadgen.master.totals import Totals
 from loadgen.metrics.decoding import COUNT, SERIES, SUM_US, TOTAL_COUNT, TOTAL_SUM_US, Delta
 from loadgen.metrics.errorbook import OTHER
@@ -71,6 +72,15 @@ class Session:
         self.throttled_us = 0
         self.connections_opened = 0
         self.requests_on_reused = 0
+        self.saved_seq = _UNKNOWN  # what the store has; below 0: not even that this worker joined
+        self._new_names: list[int] = []  # since then, as are these:
+        self._new_lag: list[dict[int, int]] = []
+        self._new_audit: list[tuple[Ints, Ints]] = []
+
+    def introduce(self, number: int, name: Name) -> None:
+        """The worker calls this name by this number from now on."""
+        self.names[number] = name
+        self._new_names.append(number)
 
     def check(self, delta: Delta) -> None:
         """Raise Malformed if the delta names a series this worker never introduced, or one twice."""
@@ -110,6 +120,7 @@ class Session:
         expected = self.sealed[keys] + rows[:, _BOTH]
         stated = rows[:, _BOTH_TOTALS]
         self.sealed[keys] = stated
+        self._new_audit.append((keys, stated))
         wrong = expected != stated
         if not np.count_nonzero(wrong):
             return ""
@@ -133,6 +144,7 @@ class Session:
         if health.saturated:
             self.saturated_ms += span_ms
         self.lag.merge(health.lag)
+        self._new_lag.append(health.lag.counts)
         self.generator_errors += health.generator_errors
         self.throttled_us += health.throttled_us
 
@@ -159,6 +171,96 @@ class Session:
             generator_errors=self.generator_errors,
             throttled_us=self.throttled_us,
             health=health,
+        )
+
+    # Saving
+
+    def changes(self, numbers: Mapping[Name, int]) -> SessionState:
+        """What is new since the store has it; `numbers` of the ledger's names."""
+        return self._state(
+            tuple(self._new_lag),
+            b"".join([keys.tobytes() for keys, _ in self._new_audit]),
+            b"".join([stated.tobytes() for _, stated in self._new_audit]),
+            [(number, numbers[self.names[number]]) for number in self._new_names],
+        )
+
+    def whole(self, numbers: Mapping[Name, int]) -> SessionState:
+        """Everything."""
+        keys = np.flatnonzero(self.sealed.any(axis=1))
+        return self._state(
+            (dict(self.lag.counts),),
+            keys.tobytes(),
+            self.sealed[keys].tobytes(),
+            [(number, numbers[name]) for number, name in self.names.items()],
+        )
+
+    def settle(self) -> None:
+        """What `changes` or `whole` said is in the store."""
+        self.saved_seq = self.last_seq
+        self._new_names.clear()
+        self._new_lag.clear()
+        self._new_audit.clear()
+
+    def absorb(self, state: SessionState, names: Sequence[Name]) -> None:
+        """Take back what was saved: first a whole state, then the changes journaled since, in order."""
+        self.last_seq, self.end_ms, self.final = state.last_seq, state.end_ms, state.final
+        self.books, self.users = tuple(state.books), state.users
+        if state.health is not None:
+            cpu_percent, rss_bytes, throttled_us, errors, lag = state.health
+            self.health = Health(cpu_percent, rss_bytes, throttled_us, Histogram(lag.items()), errors)
+        self.cpu_percent_max, self.saturated_ms = state.cpu_percent_max, state.saturated_ms
+        self.generator_errors, self.throttled_us = state.generator_errors, state.throttled_us
+        self.connections_opened, self.requests_on_reused = state.connections_opened, state.requests_on_reused
+        for counts in state.lag:
+            self.lag.merge(Histogram(counts.items()))
+        for number, name_number in state.names:
+            self.names[number] = names[name_number]
+        self._absorb_audit(state)
+        self.saved_seq = self.last_seq
+
+    def _absorb_audit(self, state: SessionState) -> None:
+        keys = np.frombuffer(state.audit_keys, dtype=np.int64)
+        stated = np.frombuffer(state.audit, dtype=np.int64).reshape(-1, 2)
+        if not len(keys):
+            return
+        if int(keys.max()) >= len(self.slots):
+            self._grow(int(keys.max()) + 1)
+        newest = {key: row for row, key in enumerate(keys.tolist())}  # a journaled key may occur more than once
+        self.sealed[list(newest)] = stated[list(newest.values())]
+
+    def _state(
+        self,
+        lag: Sequence[dict[int, int]],
+        audit_keys: bytes,
+        audit: bytes,
+        names: Sequence[tuple[int, int]],
+    ) -> SessionState:
+        health = self.health
+        return SessionState(
+            self.last_seq,
+            self.end_ms,
+            self.final,
+            self.books,
+            self.users,
+            None
+            if health is None
+            else (
+                health.cpu_percent,
+                health.rss_bytes,
+                health.throttled_us,
+                health.generator_errors,
+                health.lag.counts,
+            ),
+            self.cpu_percent_max,
+            self.saturated_ms,
+            self.generator_errors,
+            self.throttled_us,
+            self.connections_opened,
+            self.requests_on_reused,
+            lag,
+            audit_keys,
+            audit,
+            names,
         )
 
     def _grow(self, needed: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -57,6 +58,9 @@ class Names:
     def __init__(self) -> None:
         self.outcomes: dict[Name, dict[str, int]] = {("", OTHER): {}}
         self.phases: dict[Name, dict[str, tuple[int, int, int]]] = {("", OTHER): {}}
+        self.numbers: dict[Name, int] = {("", OTHER): 0}  # in order of admission
+        self.changed_outcomes: set[Name] = set()  # since the last commit
+        self.changed_phases: set[Name] = set()
 
     def admit(self, method: str, name: str) -> tuple[Name, str]:
         """The name to book under, and a warning or "". Each worker may have its own MAX_NAMES."""
@@ -65,18 +69,25 @@ class Names:
             return key, ""
         if len(self.outcomes) > MAX_NAMES:
             return ("", OTHER), too_many_names(name)
+        self.numbers[key] = len(self.numbers)
         self.outcomes[key] = {}
         self.phases[key] = {}
         return key, ""
 
+    def since(self, number: int) -> tuple[Name, ...]:
+        """The names from this number on."""
+        return tuple(islice(self.numbers, number, None)) if number < len(self.numbers) else ()
+
     def add_outcomes(self, name: Name, counts: dict[str, int]) -> None:
         own = self.outcomes[name]
+        self.changed_outcomes.add(name)
         for outcome, n in counts.items():
             key = outcome if outcome in own or len(own) < MAX_OUTCOMES else OTHER
             own[key] = own.get(key, 0) + n
 
     def add_phases(self, name: Name, rows: dict[str, tuple[int, int, int]]) -> None:
         own = self.phases[name]
+        self.changed_phases.add(name)
         for phase, row in rows.items():
             key = phase if phase in own or len(own) < MAX_PHASES else OTHER
             own[key] = _add_phase(own.get(key, (0, 0, 0)), row)
