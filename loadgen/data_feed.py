@@ -95,23 +95,24 @@ class Feed:
             gevent.spawn(self._fill)
 
     def _fill(self) -> None:
-        """Ask until nobody waits. In a greenlet of its own, so that a user that is ended takes no rows along."""
+        """Ask once. In a greenlet of its own, so that a user that is ended takes no rows along."""
         try:
-            while self._request():
-                if self._end is OnEnd.WAIT:
-                    gevent.sleep(LOOK_AGAIN_S)
+            self._request()
+            if self._end is OnEnd.WAIT:
+                self._wake()
+                gevent.sleep(LOOK_AGAIN_S)  # nobody asks meanwhile
         except Exception as exc:  # noqa: BLE001 - the top of a greenlet: those who wait raise it in its place
             self._fault = exc
         finally:
             self._asking = False
             self._wake()
 
-    def _request(self) -> bool:
-        """One request and its answer. False if it was not needed, or no other one is."""
+    def _request(self) -> None:
+        """One request and its answer, unless there are rows enough by now."""
         needed = max(0, self._waiting - len(self._ready))
         ahead = max(0, self._ahead - len(self._ready))
         if not needed + ahead or self._end is OnEnd.STOP:
-            return False
+            return
         self._number += 1
         count = min(needed, MAX_BATCH)
         self._accept(
@@ -119,8 +120,6 @@ class Feed:
                 Wanted(self.source, self._rows, self._on_end, self._number, count, min(ahead, MAX_BATCH), self.used)
             )
         )
-        self._wake()
-        return self._waiting > len(self._ready)
 
     def _wake(self) -> None:
         """Let those look who wait now; who waits from now on waits for the next answer."""

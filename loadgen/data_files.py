@@ -33,7 +33,7 @@ class Table:
         """Row `index`. A map is the caller's own to change; other values are shared by all users."""
         row = self.rows[index]
         if self.columns is not None:
-            return dict(zip(self.columns, row, strict=True))
+            return dict(zip(self.columns, row, strict=False))  # of one length: looked at when it was read
         return dict(row) if type(row) is dict else row
 
 

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cached_property
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
 from loadgen.data_feed import Feed
 from loadgen.data_files import CsvFile, GivenRows, JsonFile, Table
@@ -62,6 +62,8 @@ class DataSource:
         self._module = declared.module
         self._reader = reader
         self._pickers: WeakKeyDictionary[Environment, Picker] = WeakKeyDictionary()
+        self._home: Callable[[], Environment | None] = _nowhere  # of what environment _picker is
+        self._picker: Picker
         self.key = _register(self)
 
     def __repr__(self) -> str:
@@ -82,10 +84,9 @@ class DataSource:
         At the end of unique and sharded rows: StopUser is raised, or the rows start over, or it blocks.
         """
         user = holder.own_user()
-        picker = self._pickers.get(user.environment)
-        if picker is None:
-            picker = self._new_picker(user.environment)
-        return self.table.row(picker.take(user))
+        if self._home() is not user.environment:
+            self._move_to(user.environment)
+        return self.table.row(self._picker.take(user))
 
     def used_in(self, environment: Environment) -> int:
         """How many unique rows users of this environment took."""
@@ -101,6 +102,11 @@ class DataSource:
     def module(self) -> ModuleType | None:
         return self._module
 
+    def _move_to(self, environment: Environment) -> None:
+        """Make the picker of this environment the one at hand: a process has one, so this is done once."""
+        self._picker = self._pickers.get(environment) or self._new_picker(environment)
+        self._home = ref(environment)
+
     def _new_picker(self, environment: Environment) -> Picker:
         rows, port = len(self), port_of(environment)
         picker: Picker
@@ -115,6 +121,10 @@ class DataSource:
                 picker = Feed(port, self.key, self.label, rows, self.on_end)
         self._pickers[environment] = picker
         return picker
+
+
+def _nowhere() -> None:
+    return None
 
 
 _sources: WeakValueDictionary[int, DataSource] = WeakValueDictionary()

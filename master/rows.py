@@ -151,7 +151,9 @@ class RowLeases:
             source = self._sources[wanted.source] = _Source(wanted.rows, wanted.on_end)
         if (wanted.rows, wanted.on_end) != (source.rows, source.on_end):
             return Grant(refused=_difference(wanted, source))
-        taker = source.takers.setdefault(worker, _Taker())
+        taker = source.takers.get(worker)
+        if taker is None:
+            taker = source.takers[worker] = _Taker()
         if wanted.number <= taker.number:
             return taker.grant if wanted.number == taker.number else None
         source.used += taker.settle(wanted.used)

@@ -139,6 +139,17 @@ def test_who_waits_gets_the_rows_that_another_worker_gives_back() -> None:
     assert sorted(one.value for one in waiting if isinstance(one.value, int)) == [2, 3]
 
 
+def test_users_that_wait_do_not_flood_the_master() -> None:
+    source, environment = unique(1, "wait"), worker_environment(0, 1)
+    waiting = [gevent.spawn(source.next, make_user(environment, ordinal)) for ordinal in range(20)]
+    turns(500)
+    gevent.killall(waiting)
+    port = port_of(environment)
+
+    assert isinstance(port, Port)
+    assert len(port.asked) <= 3
+
+
 @pytest.mark.parametrize("strategy", ["unique", "shard"])
 def test_who_waits_for_rows_ends_at_once_when_the_run_stops(strategy: str) -> None:
     source, environment = data.rows([1], strategy=strategy, on_end="wait"), make_environment()

@@ -195,6 +195,7 @@ def test_the_same_scenario_has_the_same_keys_however_often_it_is_imported(write:
 
 
 def test_a_source_nobody_has_is_forgotten() -> None:
+    gc.collect()  # sources of other tests
     before = len(list(current()))
     for _ in range(3):
         data.rows([1])
