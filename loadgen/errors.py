@@ -5,9 +5,12 @@
     LoadgenError
     ├── UsageError                what the user typed or wrote is wrong (exit code 4)
     │   ├── ConfigError           a flag, a setting, a threshold
+    │   ├── RunFileError          a file that should hold a run: not one, damaged, newer, in use
     │   └── ScenarioError         the scenario file (codes LG1xx)
     ├── TargetError               the target cannot be reached or fails the dry run (exit code 7)
     ├── WorkersMissing            too few workers joined (exit code 8)
+    ├── StoreError                the run file cannot be written now: nothing was kept, try again later
+    │   └── StoreFull             … because the disk is full
     ├── WireError                 something arrived that is not our protocol
     │   ├── Malformed             bytes that are no valid frame: drop and count
     │   └── Incompatible          a valid hello of another major version: reject
@@ -44,6 +47,10 @@ class ConfigError(UsageError):
     """A flag, a setting or a threshold is wrong."""
 
 
+class RunFileError(UsageError):
+    """A file that should hold a run, or a part of one, cannot be used. Its message names the file."""
+
+
 class ScenarioError(UsageError):
     """The scenario cannot be used. Its message names the file and, where there is one, the line."""
 
@@ -54,6 +61,14 @@ class TargetError(LoadgenError):
 
 class WorkersMissing(LoadgenError):
     """Too few workers joined before the time was up."""
+
+
+class StoreError(LoadgenError):
+    """The run file cannot be written at the moment. Nothing of what was to be written was kept; try again later."""
+
+
+class StoreFull(StoreError):
+    """The disk of the run file is full."""
 
 
 class WireError(LoadgenError):

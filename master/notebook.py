@@ -86,4 +86,4 @@ class Notebook:
         self.counters.restore(notes.counters)
         self.warnings.update(dict.fromkeys(notes.new_warnings))
         self.logs_dropped = notes.logs_dropped
-        self.settle()
+        self._settled_names, self._settled_warnings = len(names), len(self.warnings)
