@@ -64,7 +64,8 @@ class Connection:
         self.route = route
         self.timeouts = timeouts
         self.begun_ns = begun_ns
-        self.deadline_ns = begun_ns + min(timeouts.connect_ns, timeouts.total_ns)
+        # Not from the start of the request: redirects before this hop may have taken longer than a connection may.
+        self.deadline_ns = min(monotonic_ns() + timeouts.connect_ns, begun_ns + timeouts.total_ns)
         self.stream: Stream | None = None
         self.secured: TlsStream | None = None  # the same, if it is TLS
         self.watcher: Any = None

@@ -57,9 +57,10 @@ class Reaper:
 
     def _look(self) -> None:
         now_ns = monotonic_ns()
-        waiting = [c for c in self._connections if c.greenlet is not None]
-        self._arm(now_ns, next_look_ns(now_ns, (c.deadline_ns for c in waiting if c.deadline_ns > now_ns),
+        # Also those that nobody waits on now (a name is looked up, an upload made): somebody may, before the next look.
+        in_use = [c for c in self._connections if c.served < 0 or c.reader is not None]
+        self._arm(now_ns, next_look_ns(now_ns, (c.deadline_ns for c in in_use if c.deadline_ns > now_ns),
                                        self._shortest_ns))  # fmt: skip
-        for connection in waiting:
+        for connection in in_use:
             if connection.deadline_ns <= now_ns and connection.greenlet is not None:
                 connection.interrupt(connection.timeout(now_ns))

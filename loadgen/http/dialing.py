@@ -69,8 +69,10 @@ def _resolve(engine: HttpEngine, connection: Connection, series: Series) -> Sequ
         route.literal = engine.resolver.resolve(host)
         return route.literal
     begun_ns = monotonic_ns()
+    if begun_ns >= connection.deadline_ns:
+        raise connection.timeout(begun_ns)  # earlier hops took it all: the name service is not to blame
     connection.phase = "dns"
-    addresses = engine.resolver.resolve(host, max(connection.deadline_ns - begun_ns, 0) / 1e9)
+    addresses = engine.resolver.resolve(host, (connection.deadline_ns - begun_ns) / 1e9)
     connection.phase = "connect"
     series.phase("dns", (monotonic_ns() - begun_ns) // 1000)
     return addresses
