@@ -44,12 +44,15 @@ class CookieJar(MutableMapping[str, str]):
         secure: bool,
         now_s: float | None = None,
         extra: Mapping[str, str] | None = None,
+        is_elsewhere: bool = False,
     ) -> str | None:
         """The value of the Cookie header for this request, None if no cookie goes there.
 
         `extra` are the cookies of this request alone; they take the place of the jar's of the same name.
+        `is_elsewhere`: a server sent us to this origin, not the scenario; cookies without a domain stay at home.
         """
-        pairs = self._pairs_for(target.host, path.partition("?")[0], secure, now_s) if self._cookies else []
+        host, plain_path = target.host, path.partition("?")[0]
+        pairs = self._pairs_for(host, plain_path, secure, now_s, is_elsewhere) if self._cookies else []
         if extra:
             pairs = [pair for pair in pairs if pair.partition("=")[0] not in extra]
             pairs += [_checked(name, value) for name, value in extra.items()]
@@ -115,9 +118,11 @@ class CookieJar(MutableMapping[str, str]):
 
     # -- inside ------------------------------------------------------------------------------------
 
-    def _pairs_for(self, host: str, path: str, secure: bool, now_s: float | None) -> list[str]:
+    def _pairs_for(self, host: str, path: str, secure: bool, now_s: float | None, is_elsewhere: bool) -> list[str]:
         pairs = []
         for cookie in self._cookies:
+            if is_elsewhere and not cookie.domain:
+                continue
             if cookie.expires_s is not None:
                 now_s = time.time() if now_s is None else now_s
                 if cookie.expires_s <= now_s:

@@ -6,7 +6,6 @@ more (see may_retry), which redirects are followed, and that every request ends 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from time import monotonic_ns, time
 from typing import TYPE_CHECKING
 
@@ -246,10 +245,14 @@ class Sender(Pool):
         measurement.hops += 1
         measurement.history = [*(measurement.history or ()), response]
         measurement.size += reader.size
+        in_url = measurement.plan.authorization  # the next URL comes without user and password
         measurement.plan = measurement.site.plan(redirect.method, redirect.url)
         measurement.dropped |= redirect.dropped_headers
         if redirect.is_cross_origin:
-            measurement.authorization = None
+            measurement.authorization = measurement.cookies = None
+        elif in_url and measurement.authorization is None and self._auth is None:
+            measurement.authorization = in_url
+            measurement.ordinary = False
         if not redirect.keeps_body:
             measurement.body = NO_BODY
         measurement.ended_ns = 0
@@ -331,7 +334,7 @@ class Sender(Pool):
         """The request's bytes, without those that `pieces_of` gives."""
         plan = measurement.plan
         body = measurement.body
-        if measurement.ordinary and self._ordinary and body is NO_BODY:
+        if measurement.ordinary and self._ordinary and body is NO_BODY and not measurement.dropped:
             return plan.payload
         site = measurement.site
         own = self._headers
@@ -343,14 +346,16 @@ class Sender(Pool):
         authorization = measurement.authorization
         if authorization is None and "authorization" not in measurement.dropped:
             authorization = self._auth
-        cookie = self._cookie(plan, measurement.cookies)
+        cookie = self._cookie(plan, measurement)
         return payload_of(plan, block, authorization or plan.authorization, cookie, body)
 
-    def _cookie(self, plan: Plan, cookies: Mapping[str, str] | None) -> str | None:
+    def _cookie(self, plan: Plan, measurement: Measurement) -> str | None:
+        cookies = measurement.cookies
         if self._jar is None and not cookies:
             return None
         jar = self._jar if self._jar is not None else CookieJar()
-        return jar.header_for(plan.target, plan.path, plan.target.is_tls, time(), cookies)
+        is_elsewhere = "cookie" in measurement.dropped
+        return jar.header_for(plan.target, plan.path, plan.target.is_tls, time(), cookies, is_elsewhere)
 
     def _keep_cookies(self, plan: Plan, reader: ResponseReader) -> None:
         values = Headers(reader.head).get_all("set-cookie")
