@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from loadgen.clock import Clock, SystemClock
+from loadgen.errors import ConfigError
 from loadgen.hooks import Events
 from loadgen.hooks import events as process_events
 from loadgen.runner import Runner as Runner
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from loadgen.http.client import HttpClient
     from loadgen.http.engine import HttpEngine
     from loadgen.http.settings import ClientSettings
+    from loadgen.http.tls import TlsSettings
     from loadgen.metrics.recorder import Recorder
     from loadgen.users import HttpUser, User
 
@@ -72,10 +74,17 @@ class Environment:
 
     @property
     def http(self) -> HttpEngine:
-        """The HTTP engine of this process, made when it is first used."""
+        """The HTTP engine of this process, made when it is first used.
+
+        Raises ConfigError for settings of an HttpUser that cannot work, so that no user starts with them.
+        """
         if self._http is None:
             from loadgen.http.engine import HttpEngine
+            from loadgen.users import HttpUser
 
+            for cls in self.user_classes:
+                if issubclass(cls, HttpUser):
+                    self._settings_of(cls)
             self._http = HttpEngine(
                 self.recorder, request_event=self.events.request.finished, dns_ttl_s=self._dns_ttl_s
             )
@@ -91,14 +100,16 @@ class Environment:
         return self._http is not None
 
     def client_for(self, user: HttpUser) -> HttpClient:
-        """A new HTTP client for `user`. Raises ConfigError if there is no host."""
+        """A new HTTP client for `user`. Raises ConfigError if there is no host, or a setting cannot work."""
         from loadgen.http.client import HttpClient
 
-        cls = type(user)
+        return HttpClient(self.http, user.base_url(), user, self._settings_of(type(user)))
+
+    def _settings_of(self, cls: type[HttpUser]) -> ClientSettings:
         settings = self._settings.get(cls)
         if settings is None:
             settings = self._settings[cls] = client_settings(cls)
-        return HttpClient(self.http, user.base_url(), user, settings)
+        return settings
 
     def table_of(self, holder: User | TaskSet) -> TaskTable:
         """The holder's tasks as --tags and --exclude-tags leave them, ready to choose from."""
@@ -134,21 +145,40 @@ class Environment:
 
 
 def client_settings(cls: type[HttpUser]) -> ClientSettings:
-    """The settings of a user class's clients, from its class attributes."""
+    """The settings of a user class's clients, from its class attributes.
+
+    Raises ConfigError, naming the class, for values that mean nothing and for files that cannot be used.
+    """
     from loadgen.http.settings import DEFAULTS, ClientSettings, Timeouts
-    from loadgen.http.tls import TlsSettings
 
     headers = dict(DEFAULTS.default_headers)
     for name, value in (cls.default_headers or {}).items():
         for known in [one for one in headers if one.lower() == name.lower()]:
             del headers[known]
         headers[name] = value
-    return ClientSettings(
-        timeouts=Timeouts(cls.connection_timeout, cls.network_timeout, cls.network_timeout),
-        tls=TlsSettings(verify=False if cls.insecure else cls.verify, cert=cls.cert),
-        default_headers=tuple(headers.items()),
-        max_redirects=cls.max_redirects,
+    try:
+        return ClientSettings(
+            timeouts=Timeouts(cls.connection_timeout, cls.network_timeout, cls.network_timeout),
+            tls=_tls_settings(cls),
+            default_headers=tuple(headers.items()),
+            max_redirects=cls.max_redirects,
+        )
+    except ConfigError as exc:
+        raise ConfigError(f"{cls.__name__}: {exc.message}", code=exc.code, hints=exc.hints) from exc
+
+
+def _tls_settings(cls: type[HttpUser]) -> TlsSettings:
+    from loadgen.http.tls import TlsSettings, context_for
+
+    settings = TlsSettings(
+        verify=False if cls.insecure else cls.verify,
+        cert=cls.cert,
+        minimum_version=cls.tls_minimum_version,
+        server_name=cls.tls_server_name,
     )
+    if settings.names_files:
+        context_for(settings)  # kept there; the system's CAs (20 ms) wait until somebody needs them
+    return settings
 
 
 def _tags_around(holder: User | TaskSet) -> frozenset[str]:

@@ -18,6 +18,7 @@ import ast
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from math import isfinite
+from os import PathLike
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -58,8 +59,10 @@ SETTINGS: dict[str, Callable[[object], bool]] = {
     "connection_timeout": _is_number,
     "max_redirects": _is_number,
     "default_headers": lambda value: isinstance(value, dict),
-    "verify": lambda value: isinstance(value, bool | str),
+    "verify": lambda value: isinstance(value, bool | str | PathLike),
     "insecure": lambda value: isinstance(value, bool),
+    "tls_minimum_version": _is_text,
+    "tls_server_name": _is_text,
     "get_next_task": _is_plain_function,
     "execute_task": _is_plain_function,
 }

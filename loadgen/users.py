@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from loadgen.environment import Environment
     from loadgen.http.client import HttpClient
+    from loadgen.http.tls import ClientCert, FilePath
 
 
 class UserState(Enum):
@@ -245,9 +246,11 @@ class HttpUser(User):
     network_timeout: float | None = 60.0  # seconds to the first byte, and of silence after it
     max_redirects: int = 30
     default_headers: Mapping[str, str] | None = None  # sent with each request, besides the usual ones
-    verify: bool | str = True  # or the path of a CA bundle
+    verify: bool | FilePath = True  # or the path of a CA bundle
     insecure: bool = False  # True: the same as verify = False
-    cert: str | tuple[str, str] | None = None  # client certificate: one file, or (certificate, key)
+    cert: ClientCert | None = None  # client certificate: one file, or (certificate, key)
+    tls_minimum_version: str = "1.2"  # or "1.3"
+    tls_server_name: str | None = None  # the name of `host` in its certificate, where the URL has another one
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)

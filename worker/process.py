@@ -17,7 +17,7 @@ from gevent.event import Event
 
 from loadgen.clock import Clock, SystemClock
 from loadgen.environment import Environment
-from loadgen.errors import Malformed, ScenarioError
+from loadgen.errors import Malformed, ScenarioError, UsageError
 from loadgen.limits import raise_file_limit
 from loadgen.mailbox import ScenarioMessage
 from loadgen.metrics.delta import Window, is_drained, seal
@@ -147,7 +147,7 @@ class Worker:
     def _load(self, settings: WorkerSettings, index: int) -> None:
         try:
             classes = self._prepare(settings, index)
-        except ScenarioError as exc:
+        except UsageError as exc:
             self._agent.load_failed(exc.code, exc.message, "\n".join(exc.hints))
         except Exception as exc:
             self._agent.load_failed("", f"{type(exc).__name__}: {exc}", "")
@@ -183,9 +183,7 @@ class Worker:
         gc.set_threshold(*_GC_THRESHOLDS)
         return classes
 
-    def _new_environment(
-        self, settings: WorkerSettings, scenario: Scenario, classes: list[type[User]]
-    ) -> Environment:
+    def _new_environment(self, settings: WorkerSettings, scenario: Scenario, classes: list[type[User]]) -> Environment:
         environment = Environment(
             host=settings.host,
             parsed_options=Namespace(**settings.options),

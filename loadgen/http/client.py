@@ -27,6 +27,7 @@ from loadgen.http.pool import EXCESS
 from loadgen.http.response import Response
 from loadgen.http.sender import IDEMPOTENT, RETRIES, Sender
 from loadgen.http.settings import ClientSettings, timeouts_from
+from loadgen.http.tls import ClientCert, FilePath
 from loadgen.http.verdicts import STEERING, CaughtResponse, scenario_failure
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ class Common(TypedDict, total=False):
     allow_redirects: bool | None
     stream: bool
     catch_response: bool
-    verify: bool | str | None
-    cert: str | tuple[str, str] | None
+    verify: bool | FilePath | None
+    cert: ClientCert | None
     context: Mapping[str, Any] | None
 
 
@@ -123,8 +124,8 @@ class HttpClient(Sender):
         timeout: Any = None,
         allow_redirects: bool | None = None,
         stream: bool = False,
-        verify: bool | str | None = None,
-        cert: str | tuple[str, str] | None = None,
+        verify: bool | FilePath | None = None,
+        cert: ClientCert | None = None,
     ) -> Response:
         """The response; if none came, one with `status_code` 0, `error` set, and not `ok`.
 
@@ -253,7 +254,7 @@ class HttpClient(Sender):
         self._auth = None if auth is None else authentication.authorization(auth)
         self._judge_ordinary()
 
-    def _site_with(self, verify: bool | str | None, cert: str | tuple[str, str] | None) -> Site:
+    def _site_with(self, verify: bool | FilePath | None, cert: ClientCert | None) -> Site:
         """The site for a request with TLS settings of its own."""
         settings = self._site.settings
         tls = settings.tls

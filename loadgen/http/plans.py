@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from loadgen.errors import UsageError
@@ -161,12 +162,15 @@ class Site:
             target, path, userinfo = self.target, self._front + url, None
         else:
             target, path, userinfo = urls.split(url, self.base_url)
+        tls = self.settings.tls
         if target.is_tls:
-            context_for(self.settings.tls)  # reading CA files takes 20 ms, which belong to no request's time
+            context_for(tls)  # reading CA files takes 20 ms, which belong to no request's time
         is_own = target == self.target
         authorization = auth.basic(*userinfo) if userinfo else self.authorization if is_own else None
         name = urls.redact(path if is_own or self.target is None else target.origin + path)
-        return Plan(method, self._routes.get(target, self.settings.tls), path, self.block.lines, authorization, name)
+        if tls.server_name is not None and not is_own and self.target is not None:
+            tls = replace(tls, server_name=None)  # it is the name of the own host, not of every other one
+        return Plan(method, self._routes.get(target, tls), path, self.block.lines, authorization, name)
 
 
 def request_line(method: str, path: str, host: str) -> bytes:

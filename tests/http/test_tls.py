@@ -148,6 +148,30 @@ def test_the_server_is_told_the_name_and_another_one_if_wished(ca: str) -> None:
     assert names == ["localhost", "other.test"]
 
 
+def test_the_other_name_is_for_the_own_host_only(ca: str) -> None:
+    names: list[str | None] = []
+
+    def listen(made: ssl.SSLContext) -> None:
+        made.sni_callback = lambda _socket, name, _context: names.append(name)
+
+    with (
+        serve(HELLO, tls=context(change=listen)) as elsewhere,
+        serve(answers(lambda _: ok(b"", f"Location: {elsewhere.url}/", status="302 Found")), tls=context()) as server,
+        bench(server.url, trusting(ca, server_name="other.test")) as b,
+    ):
+        assert b.client.get("/").ok
+        assert b.client.get(f"{elsewhere.url}/direct").ok
+
+    assert names == ["localhost"]
+
+
+def test_a_ca_may_be_a_path(ca: str) -> None:
+    settings = ClientSettings(timeouts=Timeouts(5.0, 5.0, 5.0, 20.0), tls=TlsSettings(verify=Path(ca)))
+    with serve(HELLO, tls=context()) as server, bench(server.url, settings) as b:
+        assert b.client.get("/").ok
+        assert b.client.get("/", verify=Path(ca)).ok
+
+
 def test_a_ca_file_that_is_none_is_a_mistake_of_the_scenario(tmp_path: Path) -> None:
     with bench("https://127.0.0.1:9") as b, pytest.raises(ConfigError, match=r"nowhere\.pem"):
         b.client.get("/", verify=str(tmp_path / "nowhere.pem"))

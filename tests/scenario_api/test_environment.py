@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from loadgen import HttpUser, User, task
 from loadgen.environment import client_settings
+from loadgen.errors import ConfigError
 from loadgen.hooks import Events, events
+from loadgen.http import tls
 from loadgen.http.settings import DEFAULTS
+from loadgen.http.tls import TlsSettings
 from loadgen.metrics.histogram import Histogram
 from loadgen.metrics.snapshot import EndpointTotals, ErrorGroup, Latency, Snapshot, WindowStats
 from loadgen.stats import RequestStats
@@ -143,3 +147,62 @@ def test_class_attributes_become_client_settings() -> None:
 
 def test_a_plain_http_user_has_the_default_settings() -> None:
     assert client_settings(HttpUser) == DEFAULTS
+
+
+def test_the_tls_settings_of_a_class_reach_its_clients() -> None:
+    class Shopper(HttpUser):
+        verify = False
+        tls_minimum_version = "1.3"
+        tls_server_name = "shop.example"
+
+    tls = client_settings(Shopper).tls
+
+    assert (tls.verify, tls.minimum_version, tls.server_name) == (False, "1.3", "shop.example")
+
+
+NOWHERE = "/nowhere/at/all.pem"
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "says"),
+    [
+        ("verify", NOWHERE, NOWHERE),
+        ("verify", Path(NOWHERE), NOWHERE),
+        ("verify", 3, "verify=3"),
+        ("cert", NOWHERE, NOWHERE),
+        ("cert", (NOWHERE, "/nowhere/key.pem"), NOWHERE),
+        ("cert", ["a.pem", "b.pem"], "(certificate, key)"),
+        ("cert", ("a.pem", "b.pem", "c.pem"), "(certificate, key)"),
+        ("tls_minimum_version", "1.1", '"1.2" or "1.3"'),
+        ("tls_minimum_version", 1.3, "in quotes"),
+        ("tls_server_name", "https://shop.example", "without scheme"),
+        ("tls_server_name", "shop.example:443", "without scheme or port"),
+        ("tls_server_name", "", "host name"),
+        ("connection_timeout", 0, "above 0"),
+    ],
+)
+def test_a_client_setting_that_cannot_work_is_refused_before_any_user_starts(
+    attribute: str, value: object, says: str
+) -> None:
+    cls = type("Shopper", (HttpUser,), {"host": "https://shop.example", attribute: value})
+    environment = make_environment(user_classes=[cls])
+
+    with pytest.raises(ConfigError, match="Shopper: ") as caught:
+        _ = environment.http
+
+    assert says in caught.value.message
+    assert not environment.has_http
+
+
+def test_files_named_by_a_class_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[TlsSettings] = []
+    monkeypatch.setattr(tls, "context_for", read.append)
+    cls = type("Shopper", (HttpUser,), {"host": "http://shop.example", "verify": "ca.pem"})
+    plain = type("Reader", (HttpUser,), {"host": "http://shop.example"})
+    environment = make_environment(user_classes=[cls, plain])
+
+    users = [one(environment) for one in (cls, plain) for _ in range(3)]
+    environment.http.close()
+
+    assert len(users) == 6
+    assert [one.verify for one in read] == ["ca.pem"]

@@ -173,6 +173,18 @@ def test_a_run_whose_users_have_all_stopped_ends_by_itself(
     assert run.requests == counting_target.count("/page") == 7
 
 
+def test_a_certificate_that_is_not_there_ends_the_run_before_it_begins(
+    counting_target: Target, scenario: Callable[[str], Path]
+) -> None:
+    text = SCENARIO.replace("    @task", '    verify = "/nowhere/ca.pem"\n\n    @task')
+    run = run_loadgen(scenario(text), "-u", "2", "-t", "5s", "-H", counting_target.url, "--workers", "1")
+
+    assert run.code not in (0, 1, 2), run.explain()
+    assert "Visitor: cannot read the CA certificates in /nowhere/ca.pem" in run.stdout + run.stderr
+    assert "Traceback" not in run.stdout + run.stderr
+    assert counting_target.count("/page") == 0
+
+
 def test_a_scenario_that_breaks_only_in_the_worker_is_reported(
     counting_target: Target, scenario: Callable[[str], Path], tmp_path: Path
 ) -> None:
