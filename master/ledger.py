@@ -19,7 +19,7 @@ from enum import Enum
 
 from loadgen.master.folding import PER_COMMIT, Folding
 from loadgen.master.notebook import Notebook
-from loadgen.master.session import Session, WorkerReport
+from loadgen.master.session import Session, WorkerReport, journal
 from loadgen.master.spans import Part, SpanRows, merge, pack
 from loadgen.master.store import Commit, Saved, Store
 from loadgen.master.totals import Totals
@@ -89,8 +89,7 @@ class Ledger:
         ledger._committed_slots = len(saved.slots)
         for worker, states in saved.sessions.items():
             session = ledger._sessions[worker] = Session(worker)
-            for state in states:
-                session.absorb(state, saved.names)
+            session.absorb(states, saved.names)
         ledger._restore_spans(saved.spans)
         return ledger
 
@@ -228,14 +227,14 @@ class Ledger:
             new_slots=tuple(self._totals.slots[self._committed_slots :]),
             spans=tuple(self._uncommitted.values()),
             sessions=tuple([(worker, sessions[worker].whole(numbers)) for worker in whole]),
-            journal=tuple([(worker, sessions[worker].changes(numbers)) for worker in journaled]),
+            journal=journal([sessions[worker] for worker in journaled], numbers),
             journal_from=self._folding.journal_from(number, whole),
             notes=self._notes.changes(),
         )
 
     def _settle(self, batch: Commit) -> None:
         """The store has `batch`."""
-        whole, journaled = ([worker for worker, _ in saved] for saved in (batch.sessions, batch.journal))
+        whole, journaled = ([worker for worker, _ in saved] for saved in (batch.sessions, batch.journal.states))
         self._folding.settle(batch.number, whole, journaled)
         for worker in (*whole, *journaled):
             self._sessions[worker].settle()

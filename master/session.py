@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from operator import add
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loadgen.errors import Malformed
-from loadgen.master.store import Name, SessionState
+from loadgen.master.store import Journal, Name, SessionState
 from loadgen.master.totals import Totals
 from loadgen.metrics.decoding import COUNT, SERIES, SUM_US, TOTAL_COUNT, TOTAL_SUM_US, Delta
 from loadgen.metrics.errorbook import OTHER
@@ -75,7 +76,7 @@ class Session:
         self.saved_seq = _UNKNOWN  # what the store has; below 0: not even that this worker joined
         self._new_names: list[int] = []  # since then, as are these:
         self._new_lag: list[dict[int, int]] = []
-        self._new_audit: list[tuple[Ints, Ints]] = []
+        self.new_audit: list[tuple[Ints, Ints]] = []  # keys, and what was stated for them
 
     def introduce(self, number: int, name: Name) -> None:
         """The worker calls this name by this number from now on."""
@@ -120,7 +121,7 @@ class Session:
         expected = self.sealed[keys] + rows[:, _BOTH]
         stated = rows[:, _BOTH_TOTALS]
         self.sealed[keys] = stated
-        self._new_audit.append((keys, stated))
+        self.new_audit.append((keys, stated))
         wrong = expected != stated
         if not np.count_nonzero(wrong):
             return ""
@@ -176,19 +177,17 @@ class Session:
     # Saving
 
     def changes(self, numbers: Mapping[Name, int]) -> SessionState:
-        """What is new since the store has it; `numbers` of the ledger's names."""
-        return self._state(
-            tuple(self._new_lag),
-            b"".join([keys.tobytes() for keys, _ in self._new_audit]),
-            b"".join([stated.tobytes() for _, stated in self._new_audit]),
-            [(number, numbers[self.names[number]]) for number in self._new_names],
-        )
+        """What is new since the store has it, but for the audit; `numbers` of the ledger's names."""
+        names = [(number, numbers[self.names[number]]) for number in self._new_names] if self._new_names else ()
+        return self._state(tuple(self._new_lag), b"", b"", names)
 
     def whole(self, numbers: Mapping[Name, int]) -> SessionState:
         """Everything."""
         keys = np.flatnonzero(self.sealed.any(axis=1))
+        newest = self.health.lag.counts if self.health else {}
+        older = {bucket: left for bucket, n in self.lag.counts.items() if (left := n - newest.get(bucket, 0))}
         return self._state(
-            (dict(self.lag.counts),),
+            (older, newest),
             keys.tobytes(),
             self.sealed[keys].tobytes(),
             [(number, numbers[name]) for number, name in self.names.items()],
@@ -199,34 +198,38 @@ class Session:
         self.saved_seq = self.last_seq
         self._new_names.clear()
         self._new_lag.clear()
-        self._new_audit.clear()
+        self.new_audit.clear()
 
-    def absorb(self, state: SessionState, names: Sequence[Name]) -> None:
+    def absorb(self, states: Sequence[SessionState], names: Sequence[Name]) -> None:
         """Take back what was saved: first a whole state, then the changes journaled since, in order."""
-        self.last_seq, self.end_ms, self.final = state.last_seq, state.end_ms, state.final
-        self.books, self.users = tuple(state.books), state.users
-        if state.health is not None:
-            cpu_percent, rss_bytes, throttled_us, errors, lag = state.health
-            self.health = Health(cpu_percent, rss_bytes, throttled_us, Histogram(lag.items()), errors)
-        self.cpu_percent_max, self.saturated_ms = state.cpu_percent_max, state.saturated_ms
-        self.generator_errors, self.throttled_us = state.generator_errors, state.throttled_us
-        self.connections_opened, self.requests_on_reused = state.connections_opened, state.requests_on_reused
-        for counts in state.lag:
-            self.lag.merge(Histogram(counts.items()))
-        for number, name_number in state.names:
-            self.names[number] = names[name_number]
-        self._absorb_audit(state)
+        newest = states[-1]
+        self.last_seq, self.end_ms, self.final = newest.last_seq, newest.end_ms, newest.final
+        self.books, self.users = tuple(newest.books), newest.users
+        self.cpu_percent_max, self.saturated_ms = newest.cpu_percent_max, newest.saturated_ms
+        self.generator_errors, self.throttled_us = newest.generator_errors, newest.throttled_us
+        self.connections_opened, self.requests_on_reused = newest.connections_opened, newest.requests_on_reused
+        if newest.health is not None:
+            cpu_percent, rss_bytes, throttled_us, errors = newest.health
+            lag = Histogram(newest.lag[-1].items())
+            self.health = Health(cpu_percent, rss_bytes, throttled_us, lag, errors)
+        lags: Counter[int] = Counter()
+        for state in states:
+            for counts in state.lag:
+                lags.update(counts)
+            for number, name_number in state.names:
+                self.names[number] = names[name_number]
+        self.lag = Histogram(lags.items())
+        self._absorb_audit(b"".join([state.audit_keys for state in states]), b"".join([s.audit for s in states]))
         self.saved_seq = self.last_seq
 
-    def _absorb_audit(self, state: SessionState) -> None:
-        keys = np.frombuffer(state.audit_keys, dtype=np.int64)
-        stated = np.frombuffer(state.audit, dtype=np.int64).reshape(-1, 2)
+    def _absorb_audit(self, packed_keys: bytes, packed: bytes) -> None:
+        keys = np.frombuffer(packed_keys, dtype=np.int64)
         if not len(keys):
             return
         if int(keys.max()) >= len(self.slots):
             self._grow(int(keys.max()) + 1)
-        newest = {key: row for row, key in enumerate(keys.tolist())}  # a journaled key may occur more than once
-        self.sealed[list(newest)] = stated[list(newest.values())]
+        distinct, last = np.unique(keys[::-1], return_index=True)  # of a key stated several times the last counts
+        self.sealed[distinct] = np.frombuffer(packed, dtype=np.int64).reshape(-1, 2)[::-1][last]
 
     def _state(
         self,
@@ -242,15 +245,7 @@ class Session:
             self.final,
             self.books,
             self.users,
-            None
-            if health is None
-            else (
-                health.cpu_percent,
-                health.rss_bytes,
-                health.throttled_us,
-                health.generator_errors,
-                health.lag.counts,
-            ),
+            (health.cpu_percent, health.rss_bytes, health.throttled_us, health.generator_errors) if health else None,
             self.cpu_percent_max,
             self.saturated_ms,
             self.generator_errors,
@@ -272,6 +267,21 @@ class Session:
         sealed: Ints = np.zeros((size, 2), dtype=np.int64)
         sealed[: len(self.sealed)] = self.sealed
         self.slots, self.sealed = slots, sealed
+
+
+def journal(sessions: Sequence[Session], numbers: Mapping[Name, int]) -> Journal:
+    """What is new in these sessions since the store has them."""
+    audits = [audit for session in sessions for audit in session.new_audit]
+    if audits:
+        keys, stated = (np.concatenate(parts).tobytes() for parts in zip(*audits, strict=True))
+    else:
+        keys = stated = b""
+    return Journal(
+        states=[(session.worker, session.changes(numbers)) for session in sessions],
+        audit_rows=[sum([len(keys) for keys, _ in session.new_audit]) for session in sessions],
+        audit_keys=keys,
+        audit=stated,
+    )
 
 
 def _lag_ms(lag: Histogram, q: float) -> float:

@@ -7,7 +7,7 @@ same data comes again, with whatever was applied meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -34,17 +34,36 @@ class SessionState(NamedTuple):
     final: bool
     books: tuple[int, ...]
     users: dict[str, int]
-    health: tuple[float, int, int, int, dict[int, int]] | None  # cpu %, rss, throttled_us, errors, lag
+    health: tuple[float, int, int, int] | None  # of the newest window: cpu %, rss, throttled_us, generator errors
     cpu_percent_max: float
     saturated_ms: int
     generator_errors: int
     throttled_us: int
     connections_opened: int
     requests_on_reused: int
-    lag: Sequence[dict[int, int]]  # histograms to be added: bucket -> count
+    lag: Sequence[dict[int, int]]  # histograms to be added, bucket -> count; the last is that of the newest window
     audit_keys: bytes  # <i8, series * KIND_SLOTS + kind
     audit: bytes  # <i8, count and sum_us stated by the worker, for each key
     names: Sequence[tuple[int, int]]  # series id of the worker -> number of the name
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """Changes of many sessions. The audits of all stand together: one array is cheaper than thousands."""
+
+    states: Sequence[tuple[str, SessionState]] = ()  # worker and changes, without the audit
+    audit_rows: Sequence[int] = ()  # how many keys of the audit belong to each
+    audit_keys: bytes = b""
+    audit: bytes = b""
+
+    def entries(self) -> Iterator[tuple[str, SessionState]]:
+        """Worker and changes, complete."""
+        first = 0
+        for (worker, state), rows in zip(self.states, self.audit_rows, strict=True):
+            last = first + rows
+            keys, audit = self.audit_keys[8 * first : 8 * last], self.audit[16 * first : 16 * last]
+            yield worker, state._replace(audit_keys=keys, audit=audit)
+            first = last
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +98,7 @@ class Commit:
     new_slots: tuple[Slot, ...]
     spans: tuple[SpanRows, ...]
     sessions: tuple[tuple[str, SessionState], ...]
-    journal: tuple[tuple[str, SessionState], ...]
+    journal: Journal
     journal_from: int
     notes: Notes
 
@@ -133,7 +152,7 @@ class ReplayStore(MemoryStore):
             for span in batch.spans:
                 spans.setdefault((span.first_s, span.last_s), []).append(span)
             sessions.update({worker: [state] for worker, state in batch.sessions})
-            for worker, state in batch.journal:
+            for worker, state in batch.journal.entries():
                 sessions.setdefault(worker, []).append(state)
         return Saved(
             number=len(self.commits),

@@ -16,7 +16,7 @@ import numpy as np
 
 from loadgen.master.session import Session
 from loadgen.master.spans import SlotRow, SpanRows, from_slot_rows, merge, to_slot_rows
-from loadgen.master.store import Commit, ErrorKey, GroupState, Name, Notes, PhaseState, Saved, SessionState
+from loadgen.master.store import Commit, ErrorKey, GroupState, Journal, Name, Notes, PhaseState, Saved, SessionState
 from loadgen.master.totals import Slot
 from loadgen.metrics.tally import COUNTED_KINDS, KIND_SLOTS, Kind
 
@@ -45,8 +45,9 @@ def write_commit(db: sqlite3.Connection, batch: Commit, numbers: dict[Name, int]
     for span in batch.spans:
         _write_span(db, span)
     _put(db, "workers", [worker_row(worker, state, batch.number) for worker, state in batch.sessions])
-    if batch.journal:
-        _put(db, "journal", [(batch.number, pack(batch.journal))])
+    if batch.journal.states:
+        new = batch.journal
+        _put(db, "journal", [(batch.number, pack((new.states, new.audit_rows, new.audit_keys, new.audit)))])
     db.execute("DELETE FROM journal WHERE number < ?", (batch.journal_from,))
     _write_notes(db, batch.notes, numbers)
     _put(db, "ledger", [(1, batch.number, batch.notes.logs_dropped)])
@@ -199,10 +200,15 @@ def _read_sessions(db: sqlite3.Connection) -> dict[str, list[SessionState]]:
         sessions[worker] = [_state(state)]
         saved_by[worker] = number
     for number, packed in _rows(db, "journal", "number"):
-        for worker, values in msgpack.unpackb(packed, strict_map_key=False):
+        for worker, state in _journal(packed).entries():
             if number > saved_by.get(worker, 0):
-                sessions.setdefault(worker, []).append(SessionState(*values))
+                sessions.setdefault(worker, []).append(state)
     return sessions
+
+
+def _journal(packed: bytes) -> Journal:
+    states, *audit = msgpack.unpackb(packed, strict_map_key=False)
+    return Journal([(worker, SessionState(*values)) for worker, values in states], *audit)
 
 
 def _state(packed: bytes) -> SessionState:
@@ -239,11 +245,7 @@ def _read_notes(db: sqlite3.Connection, names: Sequence[Name], logs_dropped: int
 
 def fold_journal(db: sqlite3.Connection) -> None:
     """Save every session of the journal whole and empty it, inside a transaction of the caller. Raises Damaged."""
-    journaled = {
-        worker
-        for _, packed in _rows(db, "journal", "number")
-        for worker, _ in msgpack.unpackb(packed, strict_map_key=False)
-    }
+    journaled = {worker for _, packed in _rows(db, "journal", "number") for worker, _ in _journal(packed).states}
     if not journaled:
         return
     names = [(method, name) for _, method, name in _rows(db, "names", "number")]
@@ -253,8 +255,7 @@ def fold_journal(db: sqlite3.Connection) -> None:
     for worker, states in _read_sessions(db).items():
         if worker in journaled:
             session = Session(worker)
-            for state in states:
-                session.absorb(state, names)
+            session.absorb(states, names)
             rows.append(worker_row(worker, session.whole(numbers), commits))
     _put(db, "workers", rows)
     db.execute("DELETE FROM journal")

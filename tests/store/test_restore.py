@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from loadgen.master.folding import Folding
 from loadgen.master.ledger import Applied, Ledger
 from loadgen.master.store import ReplayStore, Store
 from loadgen.master.store_records import RunRecord
@@ -96,11 +97,13 @@ def test_a_ledger_from_a_run_file_is_the_one_that_died(history: list[Operation],
                 elif operation[0] == "crash":
                     store = crashed(store)
                     run.check(store.ledger())
-                    run.ledger._folding._per_commit = per_commit
+                    run.ledger._folding = Folding(per_commit)
                 else:
                     run.act(operation)
             run.finish(store)
-            with_journal = what_it_shows(SqliteStore.open(path, read_only=True).ledger())
+            reader = SqliteStore.open(path, read_only=True)
+            with_journal = what_it_shows(reader.ledger())
+            reader.close()
             store.close()
             store = SqliteStore.open(path)
             assert what_it_shows(store.ledger()) == with_journal
