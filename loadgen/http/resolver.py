@@ -13,10 +13,10 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import Any, NamedTuple
 
 import gevent
-from gevent.event import Event
 from gevent.monkey import get_original
 
 from loadgen.clock import Clock, SystemClock
@@ -25,12 +25,14 @@ from loadgen.http.errors import DnsError, GeneratorLimit, HttpError
 DEFAULT_TTL_S = 30.0
 FAILURE_TTL_S = 1.0  # an unknown name costs one look-up a second, not one per request
 MAX_NAMES = 4096
+MAX_LOOK_UPS = 5  # by one who waits, if they are killed under way
 
 AddrInfo = tuple[Any, ...]
 Lookup = Callable[[str], Sequence[AddrInfo]]
 """A host name to rows as socket.getaddrinfo returns them; raises socket.gaierror."""
 
 _log = logging.getLogger(__name__)
+_getaddrinfo = get_original("socket", "getaddrinfo")  # blocks, also where gevent has patched the other one
 
 
 class Address(NamedTuple):
@@ -69,7 +71,7 @@ class Resolver:
         self._lookup: Lookup = lookup or system_lookup
         self._clock: Clock = clock or SystemClock()
         self._entries: dict[str, _Entry] = {}
-        self._pending: dict[str, tuple[Event, list[_Entry]]] = {}
+        self._pending: dict[str, gevent.Greenlet[[str], _Entry]] = {}
         self._logged: dict[str, frozenset[Address]] = {}
 
     def resolve(self, host: str, timeout_s: float | None = None) -> list[Address]:
@@ -101,34 +103,44 @@ class Resolver:
             self._entries.pop(host, None)
 
     def _wait_for(self, host: str, timeout_s: float | None) -> _Entry:
-        pending = self._pending.get(host)
-        if pending is None:
-            pending = self._pending[host] = (Event(), [])
-            gevent.spawn(self._look_up, host, *pending)
-        done, result = pending
-        done.wait(timeout_s)
-        if not result:
-            raise DnsError(f"no answer for {host!r} from the name service in {timeout_s:.3g} s", category="dns_timeout")
-        return result[0]
+        """The answer of the look-up under way, or of a new one.
 
-    def _look_up(self, host: str, done: Event, result: list[_Entry]) -> None:
-        """The body of a greenlet of its own, so that the end of any one caller does not end it."""
+        The look-up is a greenlet of its own, so that the end of any one who asked does not end it. Should
+        somebody end it all the same, even before it began, those who wait begin another one.
+        """
+        ends_s = None if timeout_s is None else monotonic() + timeout_s
+        for _ in range(MAX_LOOK_UPS):
+            look_up = self._pending.get(host)
+            if look_up is None or look_up.ready():
+                look_up = self._pending[host] = gevent.spawn(self._look_up, host)
+            look_up.join(None if ends_s is None else max(ends_s - monotonic(), 0.0))
+            if not look_up.ready():
+                raise DnsError(
+                    f"no answer for {host!r} from the name service in {timeout_s:.3g} s", category="dns_timeout"
+                )
+            if isinstance(look_up.value, _Entry):  # a GreenletExit if it was killed
+                return look_up.value
+        raise DnsError(f"the look-up of {host!r} was stopped again and again", category="dns_failed")
+
+    def _look_up(self, host: str) -> _Entry:
+        """The body of that greenlet."""
         try:
             entry = self._ask(host)
-        except BaseException as exc:  # a broken look-up, or the end of the process: nobody may wait for ever
-            entry = _failed(DnsError, f"look-up of {host!r} broke: {exc!r}", "dns_failed")
-            raise
-        finally:
-            del self._pending[host]
             self._keep(host, entry)
-            result.append(entry)
-            done.set()
+            return entry
+        finally:
+            if self._pending.get(host) is gevent.getcurrent():
+                del self._pending[host]
 
     def _ask(self, host: str) -> _Entry:
         try:
             rows = self._lookup(host)
         except (OSError, UnicodeError) as exc:
             return failure_of(host, exc)
+        except (MemoryError, RuntimeError) as exc:  # "can't start new thread"
+            return _failed(GeneratorLimit, f"no thread or memory to look up {host!r}: {exc!r}", "generator_limit")
+        except Exception as exc:  # noqa: BLE001 - the top of a greenlet: whatever broke, those who wait must hear of it
+            return _failed(DnsError, f"the look-up of {host!r} broke: {exc!r}", "dns_failed")
         families = by_family(rows)
         if not families:
             return _failed(DnsError, f"the name {host!r} has no IPv4 or IPv6 address", "dns_not_found")
@@ -156,9 +168,18 @@ class Resolver:
 
 def system_lookup(host: str) -> Sequence[AddrInfo]:
     """The system's answer (hosts file, DNS, whatever nsswitch says), both families, from gevent's thread pool."""
-    rows: Sequence[AddrInfo] = gevent.get_hub().threadpool.apply(
-        get_original("socket", "getaddrinfo"), (host, None, socket.AF_UNSPEC, socket.SOCK_STREAM)
-    )
+    answer: Sequence[AddrInfo] | Exception = gevent.get_hub().threadpool.apply(_blocking_lookup, (host,))
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _blocking_lookup(host: str) -> Sequence[AddrInfo] | Exception:
+    """Runs in a native thread. An exception is returned: of one that is raised there gevent prints a traceback."""
+    try:
+        rows: Sequence[AddrInfo] = _getaddrinfo(host, None, socket.AF_UNSPEC, socket.SOCK_STREAM)
+    except Exception as exc:  # noqa: BLE001 - the top of a thread; it is raised again on the other side
+        return exc.with_traceback(None)
     return rows
 
 
@@ -202,9 +223,7 @@ def _failed(kind: type[HttpError], message: str, category: str) -> _Entry:
 
 def _literal(host: str) -> list[Address]:
     try:  # AI_NUMERICHOST: never asks anybody, so it cannot block
-        rows = get_original("socket", "getaddrinfo")(
-            host, None, socket.AF_UNSPEC, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST
-        )
+        rows = _getaddrinfo(host, None, socket.AF_UNSPEC, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST)
     except OSError as exc:
         raise DnsError(f"{host!r} is no usable IP address ({exc.strerror})", category="dns_not_found") from exc
     return interleave(by_family(rows), 0)

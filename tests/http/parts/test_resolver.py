@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import logging
 import socket
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import gevent
 import pytest
+from gevent import GreenletExit
 from gevent.event import Event
+from gevent.queue import Queue
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,7 +36,7 @@ def rows(*ips: str) -> list[AddrInfo]:
 class Names:
     """A name service that is told its answers and counts what it is asked."""
 
-    def __init__(self, answer: Sequence[AddrInfo] | OSError) -> None:
+    def __init__(self, answer: Sequence[AddrInfo] | Exception) -> None:
         self.answer = answer
         self.asked = 0
         self.may_answer = Event()
@@ -40,7 +45,7 @@ class Names:
     def __call__(self, host: str) -> Sequence[AddrInfo]:
         self.asked += 1
         self.may_answer.wait()
-        if isinstance(self.answer, OSError):
+        if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
 
@@ -132,11 +137,14 @@ def failure_of(action: Callable[[], object]) -> HttpError:
         (socket.gaierror(socket.EAI_FAIL, "failure"), "dns_failed"),
         (socket.gaierror(socket.EAI_MEMORY, "memory"), "generator_limit"),
         (OSError(5, "broken"), "dns_failed"),
+        (RuntimeError("can't start new thread"), "generator_limit"),
+        (MemoryError(), "generator_limit"),
+        (LookupError("a look-up with an error"), "dns_failed"),
         ([], "dns_not_found"),
         ([(socket.AF_UNIX, socket.SOCK_STREAM, 0, "", "/tmp/x")], "dns_not_found"),
     ],
 )
-def test_every_way_to_have_no_address_has_a_category(answer: Sequence[AddrInfo] | OSError, category: str) -> None:
+def test_every_way_to_have_no_address_has_a_category(answer: Sequence[AddrInfo] | Exception, category: str) -> None:
     error = failure_of(lambda: Resolver(30.0, Names(answer), FakeClock()).resolve("shop.example"))
 
     assert error.category == category
@@ -153,6 +161,170 @@ def test_who_waits_too_long_is_told_so_and_the_answer_still_serves_the_next() ->
     names.may_answer.set()
     assert ips(resolver.resolve("slow.example")) == ["10.0.0.1"]
     assert names.asked == 1
+
+
+FAILING_LOOK_UPS = """
+import gevent
+from loadgen.http.errors import HttpError
+from loadgen.http.resolver import Resolver
+
+def ask(host):
+    try:
+        resolver.resolve(host)
+    except HttpError as exc:
+        return exc.category
+
+resolver = Resolver()
+askers = [gevent.spawn(ask, host) for host in ("nowhere.invalid", "nowhere.invalid", "x" * 70 + ".invalid")]
+gevent.joinall(askers)
+print(*{str(asker.value).startswith("dns_") for asker in askers})
+"""
+
+
+def test_a_failed_look_up_prints_nothing() -> None:
+    """The system's resolver, in gevent's threads, which print the traceback of whatever is raised there."""
+    done = subprocess.run([sys.executable, "-c", FAILING_LOOK_UPS], capture_output=True, text=True, timeout=120)
+
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+# -- the look-up that many share may end in any way at any moment -----------------------------------------------------
+
+
+class Stage:
+    """A resolver whose look-ups end when told, those who ask it, and what becomes of them."""
+
+    def __init__(self) -> None:
+        self.resolver = Resolver(0.0, self.lookup, FakeClock())
+        self.under_way: list[Any] = []  # greenlets
+        self.most_at_once = 0
+        self.answers: Queue[Sequence[AddrInfo] | BaseException] = Queue()
+        self.askers: list[gevent.Greenlet[..., object]] = []
+
+    def lookup(self, host: str) -> Sequence[AddrInfo]:
+        self.under_way.append(gevent.getcurrent())
+        self.most_at_once = max(self.most_at_once, len(self.under_way))
+        try:
+            answer = self.answers.get()
+            if isinstance(answer, BaseException):
+                raise answer
+            return answer
+        finally:
+            self.under_way.remove(gevent.getcurrent())
+
+    def ask(self, timeout_s: float | None) -> None:
+        def body() -> object:
+            try:
+                return ips(self.resolver.resolve("shop.example", timeout_s))
+            except HttpError as exc:
+                return exc.category
+
+        self.askers.append(gevent.spawn(body))
+
+    def answer(self, answer: Sequence[AddrInfo] | BaseException) -> None:
+        """Ends the look-up under way, if there is one."""
+        if self.under_way and not self.answers.qsize():
+            self.answers.put(answer)
+
+    def kill_asker(self, number: int) -> None:
+        if self.askers:
+            self.askers[number % len(self.askers)].kill(block=False)
+
+    def kill_look_up(self) -> None:
+        """Also one that has not begun to run."""
+        for look_up in self.resolver._pending.values():
+            look_up.kill(block=False)
+
+    def close(self) -> None:
+        """From now on every look-up is answered at once."""
+        self.answers.put(rows("10.0.0.9"))
+        waiter = gevent.spawn(self._keep_answering)
+        with gevent.Timeout(20):
+            gevent.joinall(self.askers)
+        waiter.kill()
+
+    def _keep_answering(self) -> None:
+        while True:
+            if not self.answers.qsize():
+                self.answers.put(rows("10.0.0.9"))
+            gevent.sleep(0)
+
+
+OUTCOMES = (["10.0.0.1"], ["10.0.0.9"], "dns_timeout", "dns_failed", "dns_not_found", "generator_limit")
+steps = st.one_of(
+    st.tuples(st.just("ask"), st.sampled_from([None, 0.0, 0.001, 60.0])),
+    st.tuples(st.just("kill_asker"), st.integers(0, 9)),
+    st.tuples(st.just("kill_look_up")),
+    st.tuples(
+        st.just("answer"),
+        st.sampled_from(
+            [
+                rows("10.0.0.1"),
+                socket.gaierror(socket.EAI_NONAME, "not known"),
+                RuntimeError("can't start new thread"),
+                LookupError("broken"),
+                GreenletExit(),
+                gevent.Timeout(),
+            ]
+        ),
+    ),
+    st.tuples(st.just("turn")),
+)
+
+
+@given(st.lists(steps, max_size=25))
+def test_nobody_waits_for_ever_however_the_shared_look_up_and_its_askers_end(script: list[tuple[Any, ...]]) -> None:
+    stage = Stage()
+    patient: set[int] = set()
+    killed: set[int] = set()
+
+    for what, *how in script:
+        if what == "turn":
+            gevent.sleep(0)
+            continue
+        if what == "ask" and how[0] in (None, 60.0):
+            patient.add(len(stage.askers))
+        if what == "kill_asker" and stage.askers:
+            killed.add(how[0] % len(stage.askers))
+        getattr(stage, what)(*how)
+    stage.close()
+
+    assert stage.most_at_once <= 1
+    assert all(look_up.ready() for look_up in stage.resolver._pending.values())
+    for number, asker in enumerate(stage.askers):
+        assert asker.value in OUTCOMES or (number in killed and isinstance(asker.value, GreenletExit))
+        assert asker.value != "dns_timeout" or number not in patient
+
+
+def test_who_waits_on_a_look_up_that_is_killed_begins_another_one() -> None:
+    stage = Stage()
+    for _ in range(3):
+        stage.ask(None)
+    gevent.idle()
+    stage.kill_look_up()
+    stage.close()
+
+    assert [asker.value for asker in stage.askers] == [["10.0.0.9"]] * 3
+
+
+def test_a_look_up_killed_before_it_began_blocks_nobody() -> None:
+    stage = Stage()
+    stage.ask(None)
+    gevent.sleep(0)  # it has asked, and the look-up is spawned
+    assert stage.resolver._pending
+    assert not stage.under_way
+    stage.kill_look_up()
+    stage.ask(None)
+    stage.close()
+
+    assert [asker.value for asker in stage.askers] == [["10.0.0.9"]] * 2
+
+
+def test_look_ups_that_are_killed_whenever_they_begin_end_as_a_failure() -> None:
+    def killed(host: str) -> Sequence[AddrInfo]:
+        raise GreenletExit
+
+    assert failure_of(lambda: Resolver(30.0, killed, FakeClock()).resolve("shop.example")).category == "dns_failed"
 
 
 def test_families_alternate_beginning_with_the_one_the_system_prefers() -> None:
