@@ -25,6 +25,7 @@ BUSY_S = 0.5  # how long a write waits for another program that writes into the 
 PAGE_BYTES = 8192
 WAL_PAGES = 2_000  # 16 MB, then SQLite copies the write-ahead log into the file
 WAL_BYTES = 64 << 20  # of it left on disk after a burst
+LOW_BYTES = 64 << 20  # with less room on the disk the write-ahead log is emptied at each commit
 
 
 def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
@@ -63,6 +64,9 @@ def create(path: Path) -> None:
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             migrate(db)
+        except BaseException:
+            path.unlink()
+            raise
         finally:
             db.close()
 
@@ -74,6 +78,15 @@ def prepare_to_write(db: sqlite3.Connection, path: Path) -> None:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
         db.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
+
+
+def free_bytes(path: Path) -> int:
+    """Room left for us on the disk of `path`; 0 if the system does not say."""
+    try:
+        disk = os.statvfs(path)
+    except OSError:
+        return 0
+    return disk.f_bavail * disk.f_frsize
 
 
 def _check(db: sqlite3.Connection, path: Path) -> None:
@@ -145,8 +158,11 @@ class RunLock:
             if self._is_current():
                 break
             os.close(self._fd)  # its holder removed the file just after we had opened it
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
+        try:
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
+        except OSError:
+            pass  # on a full disk the lock holds all the same; only who holds it stays unsaid
 
     def release(self) -> None:
         if self._is_current():

@@ -20,10 +20,19 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from loadgen.errors import LoadgenError
+from loadgen.errors import LoadgenError, StoreError, StoreFull
 from loadgen.master.ledger import Ledger
 from loadgen.master.store import Commit, Name
-from loadgen.master.store_file import RunLock, connect, create, damaged, explained, prepare_to_write
+from loadgen.master.store_file import (
+    LOW_BYTES,
+    RunLock,
+    connect,
+    create,
+    damaged,
+    explained,
+    free_bytes,
+    prepare_to_write,
+)
 from loadgen.master.store_records import MemberRecord, RunRecord
 from loadgen.master.store_rows import Damaged, fold_journal, read_saved, write_commit
 from loadgen.master.store_schema import MIGRATIONS, version_of
@@ -45,7 +54,11 @@ class SqliteStore:
     def create(cls, path: Path, record: RunRecord) -> SqliteStore:
         """A new run file, locked for this process. Raises RunFileError if there is one already, StoreError."""
         create(path)
-        return cls._open_to_write(path, record)
+        try:
+            return cls._open_to_write(path, record)
+        except StoreError:
+            path.unlink(missing_ok=True)
+            raise
 
     @classmethod
     def open(cls, path: Path, *, read_only: bool = False) -> SqliteStore:
@@ -93,9 +106,15 @@ class SqliteStore:
         numbers = dict(self._numbers) if batch.new_names else self._numbers
         for name in batch.new_names:
             numbers[name] = len(numbers)
-        with self._transaction():
-            write_commit(self._db, batch, numbers)
+        try:
+            with self._transaction():
+                write_commit(self._db, batch, numbers)
+        except StoreFull:
+            self._make_room()
+            raise
         self._numbers, self._commits = numbers, batch.number
+        if free_bytes(self.path) < LOW_BYTES:
+            self._make_room()
 
     def ledger(self) -> Ledger:
         """The ledger as it was after its last commit; in a file open to write it can go on from there."""
@@ -105,6 +124,16 @@ class SqliteStore:
                 return Ledger.restore(read_saved(self._db))
             finally:
                 self._db.execute("ROLLBACK")
+
+    def _make_room(self) -> None:
+        """Give back what the write-ahead log takes up: it holds the same pages many times.
+
+        Done before the disk is full, because moving them into the file needs a little room too.
+        """
+        try:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error:
+            pass  # not even that fits; whoever frees space helps
 
     # -- facts about the run
 

@@ -322,3 +322,37 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(store: SqliteStore) ->
     assert version_of(store._db) == 1
     assert not store._db.execute("SELECT * FROM sqlite_master WHERE name = 'verdicts'").fetchall()
     assert store.record == RECORD
+
+
+IN_A_NATIVE_THREAD = """
+from gevent import monkey
+monkey.patch_all()
+import sys
+from pathlib import Path
+import gevent
+from loadgen.master.store_sqlite import SqliteStore
+from tests.store.test_run_file import RECORD, measured
+store = SqliteStore.create(Path(sys.argv[1]), RECORD)
+ledger, _ = measured(store)
+done = []
+def work():
+    try:
+        done.append(ledger.commit(store))
+        store.save_run(state="finished")
+    except BaseException as exc:
+        done.append(exc)
+    done.append(None)
+monkey.get_original("_thread", "start_new_thread")(work, ())
+while len(done) < 2:
+    gevent.sleep(0.01)
+print(done, store.record.state)
+store.close()
+"""
+
+
+def test_the_native_thread_of_a_patched_process_may_commit(path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IN_A_NATIVE_THREAD, str(path)], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert (done.stdout, done.stderr) == ("[{'w1': 3}, None] finished\n", "")
