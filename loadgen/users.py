@@ -256,6 +256,17 @@ class HttpUser(User):
         super().__init__(environment)
         self.client = environment.client_for(self)
 
+    def _end(self) -> None:
+        """Its connections end with the user: the server need not wait for our garbage collection."""
+        from loadgen.http.client import HttpClient
+
+        try:
+            super()._end()
+        finally:
+            client = getattr(self, "client", None)
+            if isinstance(client, HttpClient):  # a scenario may have put something of its own there
+                client.close()
+
     def rest(self, method: str, url: str, **kwargs: Any) -> Any:
         """The same as self.client.rest()."""
         return self.client.rest(method, url, **kwargs)

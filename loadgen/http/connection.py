@@ -325,7 +325,7 @@ class Connection:
         raise exc
 
     def close(self) -> None:
-        """Close it, whatever it does. Closing twice is no error."""
+        """Close it, whatever it does. Closing twice is no error. Raises nothing, and lets nobody else run."""
         self.home.connections.discard(self)
         self.greenlet = None
         self.drop_stream()
@@ -333,6 +333,10 @@ class Connection:
     def drop_stream(self) -> None:
         """Close the socket alone, so that another address can be tried."""
         self.unwatch()
-        if self.stream is not None:
-            self.stream.close()
+        stream = self.stream
+        if stream is not None:
             self.stream = self.secured = None
+            try:
+                stream.close()
+            except OSError:  # a reset that the system tells only now; the descriptor is gone all the same
+                pass

@@ -30,11 +30,13 @@ class Pool:
         self._sessions: dict[Route, ssl.SSLSession] | None = None
 
     def close(self) -> None:
-        """Close the idle connections. The client can be used on: it opens new ones."""
-        for connection in [self._spare, *(self._resting or ())]:
-            if connection is not None:
-                connection.close()
+        """Close the idle connections. The client can be used on: it opens new ones. Raises nothing."""
+        spare, resting = self._spare, self._resting
         self._spare = self._resting = None
+        if spare is not None:
+            spare.close()
+        for connection in resting or ():
+            connection.close()
 
     def __del__(self) -> None:
         if self._spare is not None or self._resting:
