@@ -162,6 +162,8 @@ def _handshake(
                 break
         except BlockingIOError:
             connection.pause()
+    if session is not None:
+        connection.route.note_resumption(bool(stream.tls.session_reused))
     series.phase("tls", (monotonic_ns() - begun_ns) // 1000)
 
 

@@ -84,11 +84,13 @@ class Pool:
         A session that was resumed is kept on: taking one out, and putting it in, copies it each time (160 µs
         with the certificate chain, more than resuming saves if both are done for every connection).
         """
-        secured = connection.secured
+        secured, route = connection.secured, connection.route
         if secured is not None and self._site.settings.resume_tls and not secured.tls.session_reused:
             if self._sessions is None or len(self._sessions) >= MAX_SESSIONS:
                 self._sessions = {}
-            session = secured.tls.session
+            session = secured.tls.session if route.keeps_session() else None
             if session is not None:
-                self._sessions[connection.route] = session
+                self._sessions[route] = session
+            else:
+                self._sessions.pop(route, None)  # it was refused
         connection.close()

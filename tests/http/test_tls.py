@@ -12,10 +12,15 @@ from typing import Any
 import gevent
 import pytest
 import trustme
+from hypothesis import given
+from hypothesis import strategies as st
 
 from loadgen.errors import ConfigError
+from loadgen.http import plans
+from loadgen.http.plans import Route
 from loadgen.http.settings import ClientSettings, Timeouts
 from loadgen.http.tls import TlsSettings
+from loadgen.http.urls import Target
 from tests.support.badserver import Handler, Peer, answers, ok, says, serve
 from tests.support.clients import bench
 
@@ -289,6 +294,36 @@ def test_a_user_resumes_its_own_session_and_nobody_elses(ca: str, resume: bool) 
             assert other.client.get("/").ok
 
     assert resumed == [False, resume, resume, False]
+
+
+def test_a_target_that_never_resumes_is_soon_offered_no_more_sessions(ca: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plans, "REFUSALS", 3)
+
+    def forget(made: ssl.SSLContext) -> None:
+        made.num_tickets = 0
+
+    kept = []
+    close = answers(lambda request: ok(b"", "Connection: close"))
+    with serve(close, tls=context(change=forget)) as server, bench(server.url, trusting(ca)) as b:
+        for _ in range(9):
+            assert b.client.get("/").ok
+            kept.append(bool(b.client._sessions))
+
+    assert kept == [True, True, True, False, False, True, False, True, False]
+
+
+@given(st.lists(st.booleans(), max_size=40), st.integers(1, 5))
+def test_a_target_that_resumes_again_is_offered_every_session_again(takes: list[bool], limit: int) -> None:
+    route = Route(Target("https", "shop.test", 443), TlsSettings())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plans, "REFUSALS", limit)
+        for accepted in takes:
+            asked = 0
+            while not route.keeps_session():
+                asked += 1
+            assert asked < limit or not asked
+            route.note_resumption(accepted)
+            assert not accepted or route.keeps_session()
 
 
 def test_a_tls_connection_closed_while_idle_is_noticed_and_replaced(ca: str) -> None:

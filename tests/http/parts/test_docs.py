@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.http import client, cookies, decoding, dialing, reader, redirects, resolver, setcookie, settings
+from loadgen.http import client, cookies, decoding, dialing, plans, reader, redirects, resolver, setcookie, settings
 from loadgen.http.errors import CATEGORIES, PHASES, Category
 
 DOCS = (Path(__file__).parents[3] / "docs" / "http.md").read_text(encoding="utf-8")
@@ -56,6 +56,7 @@ def test_categories_named_in_the_text_exist() -> None:
         ("At most 30 are followed", settings.DEFAULTS.max_redirects == 30),
         ("256 MiB of body", settings.DEFAULTS.max_body_bytes == 256 << 20),
         ("kept for 30 s, a failure for 1 s", (resolver.DEFAULT_TTL_S, resolver.FAILURE_TTL_S) == (30, 1)),
+        ("refused 64 in a row", plans.REFUSALS == 64),
         ("gets 250 ms", dialing.FALLBACK_S == 0.25),
         (f"({IDEMPOTENT})", set(IDEMPOTENT.split(", ")) == client.IDEMPOTENT),
         (f"`{client.RETRIES}`", True),
