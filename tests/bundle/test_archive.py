@@ -284,7 +284,7 @@ def test_a_folder_that_is_in_use_is_left_alone(tmp_path: Path) -> None:
 def test_names_that_the_file_system_takes_for_one_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ann.csv and ann.csv where upper and lower case are the same."""
     opened = os.open
-    monkeypatch.setattr(os, "open", lambda path, *rest: opened(str(path).lower(), *rest))
+    monkeypatch.setattr(os, "open", lambda path, *rest, **named: opened(str(path).lower(), *rest, **named))
     folder = Path(str(tmp_path).lower())
     folder.mkdir(parents=True, exist_ok=True)
 
