@@ -22,9 +22,11 @@ Operation = tuple[str, str, tuple[str, str], int]
 keys = st.sampled_from([("GET", "/"), ("POST", "/cart"), ("GET", "/item/[id]")])
 numbers = st.integers(0, 400) | st.integers(0, 5_000_000_000)
 recordings = st.sampled_from(["ok", "ok", "waited", "failed", "cancelled", "phase", "note", "raise", "warn"])
-acts = st.sampled_from(["seal", "seal", "long seal", "deliver", "deliver", "deliver", "commit", "commit", "crash"])
-operations = st.tuples(recordings | acts, st.sampled_from(WORKERS), keys, numbers)
-histories = st.lists(operations, max_size=120)
+acts = st.sampled_from(["seal", "late seal", "deliver", "deliver"])
+# Most histories are to be long and to commit often, or crashes would find little to forget.
+usual = st.sampled_from(["second", "second", "second", "commit", "commit", "crash"])
+operations = st.tuples(usual | usual | usual | recordings | acts, st.sampled_from(WORKERS), keys, numbers)
+histories = st.lists(operations, max_size=20) | st.lists(operations, min_size=20, max_size=60)
 
 
 @dataclasses.dataclass
@@ -68,9 +70,18 @@ class Sender:
         self.bodies.append(seal(self.recorder, window, health, final))
 
 
+def second(sender: Sender, key: tuple[str, str], number: int) -> None:
+    """A second like any other: a bit of everything, and its delta."""
+    for kind in ("ok", "waited", "failed", "cancelled", "phase", "note", "raise", "warn"):
+        if number % 7 or kind == "ok":
+            sender.record(kind, key, number % 997)
+    sender.seal(number)
+
+
 def what_it_shows(ledger: Ledger, joined: tuple[str, ...] = WORKERS) -> tuple[Any, ...]:
-    """Everything a ledger tells anybody."""
-    return ledger.view(detailed=True), ledger.logs_dropped, [ledger.report(worker) for worker in joined]
+    """Everything a ledger tells anybody, and the hub lags of which it tells only percentiles."""
+    lags = [ledger._sessions[worker].lag.items() for worker in joined]
+    return ledger.view(detailed=True), ledger.logs_dropped, [ledger.report(worker) for worker in joined], lags
 
 
 def deliver(ledger: Ledger, worker: str, sender: Sender) -> bool:

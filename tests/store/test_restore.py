@@ -14,7 +14,7 @@ from loadgen.master.ledger import Applied, Ledger
 from loadgen.master.store import ReplayStore, Store
 from loadgen.master.store_records import RunRecord
 from loadgen.master.store_sqlite import SqliteStore
-from tests.store.histories import WORKERS, Operation, Sender, deliver, histories, what_it_shows
+from tests.store.histories import WORKERS, Operation, Sender, deliver, histories, second, what_it_shows
 
 
 class Crashing:
@@ -38,12 +38,20 @@ class Crashing:
         kind, worker, key, number = operation
         sender = self.senders[worker]
         if kind == "deliver":
-            if deliver(self.ledger, worker, sender):
-                self.uncommitted.append((worker, self.ledger.report(worker).last_seq))
-        elif kind in ("seal", "long seal"):
+            self.deliver(worker)
+        elif kind == "second":
+            second(sender, key, number)
+            self.deliver(worker)
+        elif kind in ("seal", "late seal"):
             sender.seal(number, seconds=1 if kind == "seal" else 1 + number % 90)
         else:
             sender.record(kind, key, number)
+
+    def deliver(self, worker: str) -> bool:
+        delivered = deliver(self.ledger, worker, self.senders[worker])
+        if delivered:
+            self.uncommitted.append((worker, self.ledger.report(worker).last_seq))
+        return delivered
 
     def commit(self, store: Store) -> None:
         acknowledged = self.ledger.commit(store)
@@ -61,12 +69,15 @@ class Crashing:
         self.uncommitted.clear()
 
     def finish(self, store: Store) -> None:
-        """Nobody fails any more: all of it arrives."""
+        """Nobody fails any more: all of it arrives, and every name is used once more."""
         for worker, sender in self.senders.items():
+            for series in sender.recorder.all_series:
+                sender.record("ok", (series.method, series.name), 1)
             sender.seal(1, final=True)
-            while deliver(self.ledger, worker, sender):
-                self.uncommitted.append((worker, self.ledger.report(worker).last_seq))
+            while self.deliver(worker):
+                pass
         self.commit(store)
+        assert what_it_shows(self.ledger) == what_it_shows(self.reference)
 
 
 @settings(max_examples=150)
