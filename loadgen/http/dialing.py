@@ -83,7 +83,8 @@ def _connect(engine: HttpEngine, connection: Connection, addresses: Sequence[Add
     hurried: list[Address] = []
     failed: HttpError | None = None
     for position, address in enumerate(addresses):
-        others = any(other.family != address.family for other in addresses[position + 1 :])
+        behind = addresses[position + 1 :]
+        others = behind and any(other.family != address.family for other in behind)
         try:
             socket = _attempt(connection, address, FALLBACK_S if others else None)
         except _TooSlow:

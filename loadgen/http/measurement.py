@@ -55,7 +55,7 @@ class Measurement:
         self.owner = owner
         self.method = plan.method
         self.name = name if name is not None else plan.name
-        self.url = plan.url
+        self.first = plan  # of the first hop
         if name is None:
             self.series = plan.series or site.series_of(plan)
         else:
@@ -134,7 +134,7 @@ class Measurement:
             context=self._context(),
             exception=exception,
             start_time=time() - (monotonic_ns() - self.begun_ns) / 1e9,
-            url=self.url,
+            url=self.first.url,
         )
 
     def _context(self) -> dict[str, Any]:
