@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 try:
     import resource
 except ImportError:  # not a POSIX system
@@ -25,3 +27,8 @@ def raise_file_limit() -> int:
     except (OSError, ValueError):  # macOS refuses more than its own maximum
         return soft
     return wanted
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

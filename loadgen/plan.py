@@ -12,7 +12,7 @@ count come first, all of them, as in Locust.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,6 +118,33 @@ class Share:
 
     def to_wire(self) -> list[int]:
         return [self.class_index, self.first, self.step, self.count]
+
+
+UserKey = tuple[int, int]  # class index, ordinal
+
+
+def users_of(shares: Iterable[Share]) -> set[UserKey]:
+    """The users in some shares."""
+    return {(share.class_index, ordinal) for share in shares for ordinal in share.ordinals()}
+
+
+def to_shares(users: Iterable[UserKey]) -> tuple[Share, ...]:
+    """The same users as arithmetic progressions, as few as a simple greedy way finds."""
+    by_class: dict[int, list[int]] = {}
+    for class_index, ordinal in sorted(users):
+        by_class.setdefault(class_index, []).append(ordinal)
+    return tuple(share for index, ordinals in by_class.items() for share in _progressions(index, ordinals))
+
+
+def _progressions(class_index: int, ordinals: list[int]) -> Iterable[Share]:
+    place = 0
+    while place < len(ordinals):
+        end = place + 1
+        step = ordinals[end] - ordinals[place] if end < len(ordinals) else 1
+        while end < len(ordinals) and ordinals[end] - ordinals[end - 1] == step:
+            end += 1
+        yield Share(class_index, ordinals[place], step, end - place)
+        place = end
 
 
 def schedule(plan: UserPlan, shares: Sequence[Share]) -> list[tuple[float, int, int]]:

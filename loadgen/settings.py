@@ -12,14 +12,16 @@ from typing import Any, Literal
 from loadgen.errors import Malformed
 
 DEFAULT_STOP_TIMEOUT_S = 10.0
+DEFAULT_WORKER_TIMEOUT_S = 60.0
+DEFAULT_LEASE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
     """Every choice of one run; the defaults are those of `loadgen run FILE`.
 
-    `workers` is a number of processes, "auto" for one per core, or "inline" for a worker inside
-    this process. `duration_s` None means until stopped.
+    `workers` is a number of processes on this machine, "auto" for one per core, "none" where all join
+    from elsewhere, or "inline" for a worker inside this process. `duration_s` None means until stopped.
     """
 
     users: int = 1
@@ -29,7 +31,14 @@ class RunSettings:
     tags: tuple[str, ...] = ()
     exclude_tags: tuple[str, ...] = ()
     seed: int | None = None  # None: chosen at random, printed and kept in the summary
-    workers: int | Literal["auto", "inline"] = "auto"
+    workers: int | Literal["auto", "none", "inline"] = "auto"
+    runs_dir: str = "loadgen-runs"  # where the run's file is kept
+    listen: str | None = None  # HOST:PORT where workers of other machines join
+    secret_file: str | None = None  # None: LOADGEN_SECRET
+    expect_workers: int = 0  # so many from other machines
+    min_workers: int | None = None  # of all workers; None: every expected one
+    worker_timeout_s: float = DEFAULT_WORKER_TIMEOUT_S  # how long to wait for them
+    lease_s: float = DEFAULT_LEASE_S  # how long a worker goes on without a master
     thresholds: tuple[str, ...] = ()
     json_path: str | None = None  # "-" is stdout
     loglevel: str = "INFO"
@@ -56,6 +65,8 @@ class WorkerSettings:
     stop_timeout_s: float
     dns_ttl_s: float
     options: dict[str, Any]  # environment.parsed_options, custom arguments included
+    workers: int = 1  # how many the run began with
+    bundle: dict[str, Any] | None = None  # {sha256, size} of the scenario's bundle; None: read it in place
 
     def to_wire(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
@@ -78,6 +89,8 @@ class WorkerSettings:
                 stop_timeout_s=float(data["stop_timeout_s"]),
                 dns_ttl_s=float(data["dns_ttl_s"]),
                 options=dict(data["options"]),
+                workers=int(data["workers"]),
+                bundle=None if data["bundle"] is None else dict(data["bundle"]),
             )
         except (KeyError, TypeError, ValueError) as exc:
             raise Malformed(f"settings: {exc!r}") from exc

@@ -18,6 +18,7 @@ class MemberView:
     state: MemberState
     settled: bool
     idle: bool
+    held: int  # users that it is to run, or may still be running
     end_ms: int  # end of its newest window, milliseconds since the run's start
     classes: tuple[tuple[str, float, int], ...]
     users_by_class: dict[str, int]
@@ -67,6 +68,7 @@ def _member_view(cluster: Cluster, member: Member, now_ns: int) -> MemberView:
         member.state,
         member.is_settled,
         member.idle,
+        len(member.held),
         report.end_ms,
         member.classes,
         dict(report.users_by_class),

@@ -2,17 +2,20 @@
 
 ::
 
-    state     event         next       meaning of the state
-    JOINED    ready         READY      welcomed, imports the scenario
-              failed        FAILED
-    READY     assigned      RUNNING    waits for an assignment
-              stopped       STOPPING
-    RUNNING   stopped       STOPPING   users run
-              final         FINAL      its plan was over before we said stop
-    STOPPING  final         FINAL      its users finish
-    FINAL     left          LEFT       everything it measured is committed
-    FAILED    left          LEFT       it could not import the scenario
-    any but FINAL, FAILED, LEFT:  lost → LOST, left → LOST (it went without its final delta)
+    state     event          next       meaning of the state
+    JOINED    ready          READY      welcomed, imports the scenario
+              failed         FAILED
+    READY     assigned       RUNNING    waits for an assignment
+              stopped        STOPPING
+    RUNNING   assigned       RUNNING    users run
+              stopped        STOPPING
+              final          FINAL      its plan was over before we said stop, or it drains
+    STOPPING  final          FINAL      its users finish
+    FINAL     left           LEFT       everything it measured is committed
+    FAILED    left           LEFT       it could not import the scenario
+    LOST      returned       READY      silent for longer than its lease, or its process ended
+              final          FINAL      what it still had has arrived
+    JOINED, READY, RUNNING, STOPPING:  lost → LOST, left → LOST (it went without its final delta)
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from loadgen.plan import UserKey
 from loadgen.wire.messages import MessageType
 
 
@@ -44,6 +48,7 @@ class MemberEvent(Enum):
     FINAL = "final"
     LOST = "lost"
     LEFT = "left"
+    RETURNED = "returned"
 
 
 _S, _E = MemberState, MemberEvent
@@ -52,11 +57,14 @@ _TRANSITIONS: dict[tuple[MemberState, MemberEvent], MemberState] = {
     (_S.JOINED, _E.FAILED): _S.FAILED,
     (_S.READY, _E.ASSIGNED): _S.RUNNING,
     (_S.READY, _E.STOPPED): _S.STOPPING,
+    (_S.RUNNING, _E.ASSIGNED): _S.RUNNING,
     (_S.RUNNING, _E.STOPPED): _S.STOPPING,
     (_S.RUNNING, _E.FINAL): _S.FINAL,
     (_S.STOPPING, _E.FINAL): _S.FINAL,
     (_S.FINAL, _E.LEFT): _S.LEFT,
     (_S.FAILED, _E.LEFT): _S.LEFT,
+    (_S.LOST, _E.RETURNED): _S.READY,
+    (_S.LOST, _E.FINAL): _S.FINAL,
     **{
         (state, event): _S.LOST
         for state in (_S.JOINED, _S.READY, _S.RUNNING, _S.STOPPING)
@@ -82,10 +90,19 @@ class Member:
     host: str = ""
     pid: int = 0
     heard_ns: int = 0  # our clock
-    sent_ns: int = 0
+    heartbeat_sent_ns: int = 0
     their_t_ns: int = 0  # its clock, in the newest frame, to be echoed
     committed_seq: int = 0
+    users: int = 0  # as it last said, together with the command it had applied by then
+    applied: int = 0  # the last command it is known to have applied
     idle: bool = False  # running, but every user has ended by itself
+    deaf: bool = False  # it speaks, but does not hear us: its lease is out
+    gone: bool = False  # its process is known to have ended: it cannot return
+    wanted: set[UserKey] = field(default_factory=set)  # the users it is to run
+    held: set[UserKey] = field(default_factory=set)  # all that it may be running: wanted, and not yet released
+    leaving: bool = False  # it drains: it takes nobody any more
+    stop_told: bool = False  # it was sent a STOP since it was last ready to run
+    silent: bool = False  # after a restart of the master: not heard of yet
     reason: str = ""  # why it is lost or failed
     classes: tuple[tuple[str, float, int], ...] = ()
     commands: deque[tuple[int, MessageType, dict[str, Any], int]] = field(default_factory=deque)
@@ -102,6 +119,17 @@ class Member:
     def is_settled(self) -> bool:
         """Nothing more is expected from it."""
         return self.state in (MemberState.FINAL, MemberState.FAILED, MemberState.LOST, MemberState.LEFT)
+
+    @property
+    def can_run(self) -> bool:
+        """Whether users may be assigned to it."""
+        return self.state in (MemberState.READY, MemberState.RUNNING) and not self.deaf and not self.leaving
+
+    def note_users(self, users: int) -> None:
+        """It says how many users it runs, knowing all that it was told: those released may have ended by now."""
+        self.users = users
+        if users <= len(self.wanted):
+            self.held = set(self.wanted)
 
     @property
     def is_reachable(self) -> bool:

@@ -11,20 +11,11 @@ exceed the plan for a moment. So `level` says what to release first; what was re
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
-from loadgen.plan import Share, UserPlan
+from loadgen.plan import UserKey, UserPlan
 
-UserKey = tuple[int, int]  # class index, ordinal
 Holdings = dict[str, set[UserKey]]
-
-
-def holdings(shares: Mapping[str, Sequence[Share]]) -> Holdings:
-    """The users of each worker, as sets."""
-    return {
-        worker: {(share.class_index, ordinal) for share in its for ordinal in share.ordinals()}
-        for worker, its in shares.items()
-    }
 
 
 def orphans(plan: UserPlan, held: Mapping[str, set[UserKey]]) -> list[UserKey]:
@@ -61,25 +52,6 @@ def level(held: Mapping[str, set[UserKey]]) -> Holdings:
             fullest = max(counts, key=lambda index: (counts[index], index))
             users.remove(max(user for user in users if user[0] == fullest))
     return result
-
-
-def to_shares(users: Iterable[UserKey]) -> tuple[Share, ...]:
-    """The same users as arithmetic progressions, as few as a simple greedy way finds."""
-    by_class: dict[int, list[int]] = {}
-    for class_index, ordinal in sorted(users):
-        by_class.setdefault(class_index, []).append(ordinal)
-    return tuple(share for index, ordinals in by_class.items() for share in _progressions(index, ordinals))
-
-
-def _progressions(class_index: int, ordinals: list[int]) -> Iterable[Share]:
-    place = 0
-    while place < len(ordinals):
-        end = place + 1
-        step = ordinals[end] - ordinals[place] if end < len(ordinals) else 1
-        while end < len(ordinals) and ordinals[end] - ordinals[end - 1] == step:
-            end += 1
-        yield Share(class_index, ordinals[place], step, end - place)
-        place = end
 
 
 def _by_class(users: Iterable[UserKey]) -> dict[int, int]:

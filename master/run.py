@@ -5,7 +5,8 @@
     state     when                                          next       command
     CREATED   workers are being started                     WAITING
     WAITING   every expected worker is ready                RAMPING    Assign
-              asked to stop, one failed, or too slow        FINISHED   Quit      (nothing was measured)
+              the time for that is over, enough are ready   RAMPING    Assign
+              asked to stop, one failed, or too few came    FINISHED   Quit      (nothing was measured)
     RAMPING   the last user is due                          RUNNING
     RAMPING,  the duration is over, somebody asked to       STOPPING   Stop(timeout)
     RUNNING   stop, or every user has ended by itself
@@ -60,18 +61,33 @@ Command = Assign | Stop | LoseUnsettled | Quit
 class Run:
     """Where the run is. `step` moves it on; `ask_to_stop` and `abort` are what people and failures do."""
 
-    def __init__(self, plan: UserPlan, expected_workers: int, stop_timeout_s: float, now_ns: int) -> None:
+    def __init__(
+        self,
+        plan: UserPlan,
+        expected_workers: int,
+        stop_timeout_s: float,
+        now_ns: int,
+        min_workers: int | None = None,
+        worker_timeout_s: float = WORKER_TIMEOUT_S,
+    ) -> None:
         self.state = RunState.CREATED
         self.plan = plan
         self.start_ns = 0  # the run's time 0
         self.error: LoadgenError | None = None  # why it was aborted
         self.interrupted = False  # a person stopped it before its plan was over
         self._expected = expected_workers
+        self._least = expected_workers if min_workers is None else min_workers
+        self._worker_timeout_s = worker_timeout_s
         self._stop_timeout_s = stop_timeout_s
         self._created_ns = now_ns
         self._stop_asked = 0  # how often: 1 = gracefully, 2 = now
         self._stop_told = 0
         self._deadline_ns = 0
+
+    def resume(self, start_ns: int) -> None:
+        """Go on with a run that an earlier master started; `start_ns` is its time 0 on our clock."""
+        self.start_ns = start_ns
+        self.state = RunState.RAMPING
 
     def ask_to_stop(self, *, interrupted: bool) -> None:
         """Stop gracefully; asked a second time, stop now."""
@@ -106,13 +122,15 @@ class Run:
             self.state = RunState.FINISHED
             return [Quit()]
         ready = [member for member in members if member.state is MemberState.READY]
-        if len(ready) >= self._expected:
+        is_late = now_ns - self._created_ns > self._worker_timeout_s * 1e9
+        if len(ready) >= self._expected or (is_late and len(ready) >= self._least):
             self.start_ns = now_ns + int(START_LEAD_S * 1e9)
             self.state = RunState.RAMPING
             return [Assign(self.plan, self.start_ns)]
-        if now_ns - self._created_ns > WORKER_TIMEOUT_S * 1e9:
-            text = f"{len(ready)} of {self._expected} workers were ready after {WORKER_TIMEOUT_S:.0f} s"
-            self.abort(WorkersMissing(f"{text}; run not started", code="LG301"))
+        if is_late:
+            text = f"{len(ready)} of {self._expected} workers were ready after {self._worker_timeout_s:.0f} s"
+            hint = f"start anyway with fewer: --min-workers {len(ready)}" if ready else "do they reach this address?"
+            self.abort(WorkersMissing(f"{text}; run not started", code="LG301", hints=(hint,)))
             self.state = RunState.FINISHED
             return [Quit()]
         return []
@@ -122,10 +140,18 @@ class Run:
         if self.state is RunState.RAMPING and elapsed_s >= self.plan.ramp_s:
             self.state = RunState.RUNNING
         over = self.plan.duration_s is not None and elapsed_s >= self.plan.duration_s
-        alive = [member for member in members if not member.settled]
-        if over or self._stop_asked or all(member.idle for member in alive):
+        if over or self._stop_asked or self._is_idle(members):
             return self._begin_stop(now_ns)
         return []
+
+    def _is_idle(self, members: Sequence[MemberView]) -> bool:
+        """Whether every user of the plan has ended by itself, or no worker is left to run any.
+
+        A user that nobody runs at the moment, because its worker was lost, has not ended.
+        """
+        alive = [member for member in members if not member.settled]
+        everyone_placed = sum(member.held for member in alive) >= self.plan.users
+        return all(member.idle for member in alive) and (everyone_placed or not alive)
 
     def _begin_stop(self, now_ns: int) -> list[Command]:
         self.state = RunState.STOPPING

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from loadgen.master.spans import SpanRows, merge
+from loadgen.master.store_records import MemberRecord
 from loadgen.master.totals import Slot
 
 Name = tuple[str, str]  # method, name
@@ -119,6 +120,8 @@ class Store(Protocol):
     """A place that keeps commits."""
 
     def commit(self, batch: Commit) -> None: ...
+    def save_members(self, rows: Iterable[MemberRecord]) -> None:
+        """Keep who takes part; a worker is welcomed only after that."""
 
 
 class MemoryStore:
@@ -131,6 +134,9 @@ class MemoryStore:
     def commit(self, batch: Commit) -> None:
         self.slots.extend(batch.new_slots)
         self.last_seq.update(batch.workers)
+
+    def save_members(self, rows: Iterable[MemberRecord]) -> None:
+        """Nobody will ask: what is in memory ends with the master."""
 
 
 class ReplayStore(MemoryStore):

@@ -25,6 +25,11 @@ class ClockSync:
             self._samples.append((round_trip, ((received_ns - sent_ns) + (answered_ns - arrived_ns)) // 2))
 
     @property
+    def is_known(self) -> bool:
+        """Whether there was a sample yet."""
+        return bool(self._samples)
+
+    @property
     def offset_ns(self) -> int:
         return min(self._samples)[1] if self._samples else 0
 

@@ -34,9 +34,7 @@ class Outbox:
         return not self._waiting
 
     def add(self, body: bytes) -> int:
-        """Keep a sealed delta; its number. Call only while `has_room`."""
-        if not self.has_room:
-            raise RuntimeError(f"{WINDOW} deltas are already waiting for an acknowledgement")
+        """Keep a sealed delta; its number. While there is a master, add only while `has_room`."""
         self._last += 1
         self._waiting.append((self._last, body))
         return self._last

@@ -55,15 +55,15 @@ def _derive(secret: bytes, role: bytes) -> bytes:
     return encoded
 
 
-def parse_secret(text: str) -> bytes:
-    """The secret in 64 hexadecimal digits. Raises ConfigError."""
+def parse_secret(text: str, where: str = "the secret") -> bytes:
+    """The secret in 64 hexadecimal digits; `where` it stands is said in the ConfigError."""
     try:
         secret = bytes.fromhex(text.strip())
     except ValueError:
         secret = b""
     if len(secret) != SECRET_BYTES:
         raise ConfigError(
-            "the secret is not 64 hexadecimal digits",
-            hints=('make one with: python3 -c "import secrets; print(secrets.token_hex(32))"',),
+            f"{where} is not 64 hexadecimal digits",
+            hints=("make one with: loadgen keygen --out secret",),
         )
     return secret

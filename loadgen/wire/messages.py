@@ -5,20 +5,23 @@
     header = [magic, major, minor, type, worker_uid, run_id, seq, ack, t_ns]      msgpack array, <= 256 B
     body   = one msgpack value; its shape depends on the type
 
-    type        way    seq                 ack                      body
-    HELLO       W->M   0                   last command applied     {version, pid, host, features}
-    WELCOME     M->W   0                   last delta committed     {worker, index, settings, heartbeat_s}
-    REJECT      M->W   0                   0                        {code, text}
-    READY       W->M   0                   last command applied     {classes: [[name, weight, fixed_count], …]}
-    FAILED      W->M   0                   0                        {code, text, traceback}
-    ASSIGN      M->W   command number      last delta committed     {plan, shares, start_ns}
-    STOP        M->W   command number      last delta committed     {timeout_s}
-    QUIT        M->W   command number      last delta committed     {}
-    DELTA       W->M   delta number        last command applied     loadgen.metrics.delta
-    HEARTBEAT   both   0                   as above                 {echo_ns, received_ns} | {users, state}
-    CUSTOM      both   0                   as above                 {type, data}
-    BYE         W->M   0                   last command applied     {reason}
-    ASK_STOP    W->M   0                   last command applied     {}   (the scenario wants the run to end)
+    type         way    seq               ack                     body
+    HELLO        W->M   0                 last command applied    {version, pid, host, features, state, wave, shares}
+    WELCOME      M->W   0                 last delta committed    {worker, index, epoch, settings, start_ns, lease_s, …}
+    REJECT       M->W   0                 0                       {code, text}
+    READY        W->M   0                 last command applied    {classes: [[name, weight, fixed_count], …]}
+    FAILED       W->M   0                 0                       {code, text, traceback}
+    ASSIGN       M->W   command number    last delta committed    {epoch, plan, shares, start_ns, wave, rate_per_s}
+    STOP         M->W   command number    last delta committed    {epoch, timeout_s}
+    QUIT         M->W   command number    last delta committed    {epoch}
+    DELTA        W->M   delta number      last command applied    loadgen.metrics.delta
+    RESYNC       M->W   0                 0                       {}   (we do not know this connection: say hello)
+    HEARTBEAT    both   0                 as above                {echo_ns, received_ns} | {users, state, deaf}
+    CUSTOM       both   0                 as above                {type, data}
+    BYE          W->M   0                 last command applied    {reason}
+    ASK_STOP     W->M   0                 last command applied    {}   (the scenario wants the run to end)
+    BUNDLE_WANTED, BUNDLE_CHUNK           0, as above             {sha256, first, count} | {sha256, index, total, data}
+    ROWS_WANTED, ROWS_GRANTED             0, as above             {source, number, count} | {source, number, rows, end}
 
 Deltas and commands are numbered 1, 2, 3, … and acknowledged cumulatively by the `ack` of any frame
 going the other way, so a lost frame is sent again and a repeated one is recognised. The same major
@@ -55,11 +58,16 @@ class MessageType(IntEnum):
     CUSTOM = 6
     BYE = 7
     ASK_STOP = 8
+    BUNDLE_WANTED = 9
+    ROWS_WANTED = 10
     WELCOME = 20
     REJECT = 21
     ASSIGN = 22
     STOP = 23
     QUIT = 24
+    BUNDLE_CHUNK = 25
+    ROWS_GRANTED = 26
+    RESYNC = 27
 
 
 FROM_WORKER = frozenset(kind for kind in MessageType if kind < MessageType.WELCOME)
@@ -72,6 +80,9 @@ FROM_MASTER = frozenset(
         MessageType.QUIT,
         MessageType.HEARTBEAT,
         MessageType.CUSTOM,
+        MessageType.BUNDLE_CHUNK,
+        MessageType.ROWS_GRANTED,
+        MessageType.RESYNC,
     }
 )
 

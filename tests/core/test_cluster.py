@@ -49,7 +49,7 @@ def test_a_worker_that_reconnects_is_spoken_to_on_its_new_connection() -> None:
     wire.say(MessageType.READY, {"classes": [["U", 1.0, 0]]}, b"old")
     wire.cluster.quit(wire.now_ns)
 
-    assert wire.said() == [(b"new", MessageType.QUIT)]
+    assert wire.said() == [(b"old", MessageType.RESYNC), (b"new", MessageType.QUIT)]
     assert wire.cluster.rejected["stranger"] == 1
 
 

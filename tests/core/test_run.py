@@ -17,9 +17,9 @@ def plan(users: int = 10, duration_s: float | None = 5.0) -> UserPlan:
     return UserPlan((ClassCount("U", users),), 10.0, duration_s)
 
 
-def members(*states: MemberState, idle: bool = False) -> Sequence[MemberView]:
+def members(*states: MemberState, idle: bool = False, held: int = 5) -> Sequence[MemberView]:
     return [
-        MemberView(bytes([i]), state, state in SETTLED, idle, 0, (), {}, WorkerStatus(f"w{i}", state.value))
+        MemberView(bytes([i]), state, state in SETTLED, idle, held, 0, (), {}, WorkerStatus(f"w{i}", state.value))
         for i, state in enumerate(states)
     ]
 
@@ -74,6 +74,12 @@ def test_a_run_whose_users_have_all_ended_ends_before_its_time() -> None:
 
     assert run.step(members(RUNNING, RUNNING), start + 9 * S) == []
     assert run.step(members(RUNNING, RUNNING, idle=True), start + 9 * S) == [Stop(3.0)]
+
+
+def test_users_that_nobody_runs_at_the_moment_do_not_count_as_ended() -> None:
+    run, start = started_run(duration_s=None)
+
+    assert run.step(members(RUNNING, LOST, idle=True, held=0), start + 9 * S) == []
 
 
 def test_a_run_without_any_worker_left_finishes() -> None:

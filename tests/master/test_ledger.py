@@ -269,7 +269,7 @@ def without_names() -> bytes:
     return wire.bodies[1]
 
 
-class FailingStore:
+class FailingStore(MemoryStore):
     """Fails a number of times, then keeps."""
 
     def __init__(self, failures: int) -> None:

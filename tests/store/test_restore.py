@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from loadgen.master.folding import Folding
 from loadgen.master.ledger import Applied, Ledger
-from loadgen.master.store import ReplayStore, Store
+from loadgen.master.store import MemoryStore, ReplayStore, Store
 from loadgen.master.store_records import RunRecord
 from loadgen.master.store_sqlite import SqliteStore
 from tests.store.histories import WORKERS, Operation, Sender, deliver, histories, second, what_it_shows
@@ -147,7 +147,7 @@ def test_the_next_delta_is_accepted_and_an_old_one_is_not() -> None:
     assert restored.view(detailed=True).warnings == ()  # and it adds up with what was committed before
 
 
-class Refusing:
+class Refusing(MemoryStore):
     """Refuses every commit."""
 
     def commit(self, batch: object) -> None:

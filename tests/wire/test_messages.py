@@ -124,4 +124,4 @@ def test_a_secret_that_is_none_says_how_to_make_one() -> None:
     assert parse_secret("ab" * 32 + "\n") == b"\xab" * 32
     with pytest.raises(ConfigError) as caught:
         parse_secret("hunter2")
-    assert "secrets.token_hex" in caught.value.render()
+    assert "loadgen keygen" in caught.value.render()
