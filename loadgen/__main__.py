@@ -6,7 +6,7 @@ run load or serve: `--help`, `--version` and a mistyped verb never load gevent.
 
 import sys
 
-_PATCHED_VERBS = frozenset({"run", "worker", "demo", "quick", "check"})
+_PATCHED_VERBS = frozenset({"run", "worker", "demo", "quick", "check", "doctor"})
 _ASKS_ONLY = frozenset({"--help", "-h", "--version"})
 _INTERRUPTED = 2
 

@@ -32,6 +32,9 @@ VERBS = {
     "check": "Import a scenario and send one request per task.",
     "demo": "See a load test of a bundled service, offline, in under a minute.",
     "worker": "Join a master and run virtual users for it.",
+    "doctor": "Say why a worker here cannot join a master.",
+    "keygen": "Make the secret that a master and its workers share.",
+    "import-unacked": "Add to a run what a worker could not deliver.",
 }
 
 EXAMPLES = """\
@@ -40,6 +43,11 @@ Examples:
   loadgen quick http://localhost:8000/ -c 50 -d 30s
   loadgen run scenario.py -u 500 -r 50 -t 5m --threshold "p95 < 300ms"
 """
+
+
+def module_of(verb: str) -> Any:
+    """The module of a verb; its name has underscores where the verb has dashes."""
+    return importlib.import_module(f"loadgen.cli.{verb.replace('-', '_')}")
 
 
 class LazyGroup(click.Group):
@@ -51,7 +59,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
-        command: click.Command = importlib.import_module(f"loadgen.cli.{cmd_name}").command
+        command: click.Command = module_of(cmd_name).command
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
@@ -61,7 +69,7 @@ class LazyGroup(click.Group):
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write(f"Usage: loadgen VERB [OPTIONS]\n\n{self.help}\n\n{EXAMPLES}\nVerbs:\n")
-        formatter.write("".join(f"  {verb:<8}{text}\n" for verb, text in VERBS.items()))
+        formatter.write("".join(f"  {verb:<16}{text}\n" for verb, text in VERBS.items()))
         formatter.write("\nOptions:\n  -h, --help  Show this, or with a verb its options.\n")
         formatter.write("  --version   Show the version.\n\nExit codes")
         formatter.write(f" (the first that applies: {' '.join(map(str, ORDER))}):\n")

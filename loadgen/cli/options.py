@@ -16,8 +16,9 @@ import click
 
 from loadgen.cli.verb import Invocation
 from loadgen.errors import ConfigError
-from loadgen.settings import DEFAULT_STOP_TIMEOUT_S, RunSettings
+from loadgen.settings import DEFAULT_LEASE_S, DEFAULT_STOP_TIMEOUT_S, DEFAULT_WORKER_TIMEOUT_S, RunSettings
 from loadgen.units import parse_count, parse_duration_s, parse_rate_per_s
+from loadgen.wire.address import parse_address, parse_bind_address
 
 AUTO_PROGRESS = -1.0
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -82,7 +83,11 @@ def _positive_duration(text: str) -> float:
 
 
 def _workers(text: str) -> int | str:
-    return text if text in ("auto", "inline") else _at_least_one(text)
+    return text if text in ("auto", "none", "inline") else _at_least_one(text)
+
+
+def _processes(text: str) -> int | str:
+    return text if text == "auto" else _at_least_one(text)
 
 
 def _progress(text: str) -> float:
@@ -95,6 +100,9 @@ COUNT = _Parsed("count", _at_least_one)
 RATE = _Parsed("rate", _positive_rate)
 DURATION = _Parsed("time", _positive_duration)
 GRACE = _Parsed("time", parse_duration_s)
+PROCESSES = _Parsed("processes", _processes)
+MASTER = _Parsed("address", parse_address)
+LISTEN = _Parsed("address", lambda text: str(parse_bind_address(text)))
 LISTED = _Listed()
 
 
@@ -144,9 +152,35 @@ def scenario_options() -> Decorator:
 
 def workers_option() -> Decorator:
     """--workers: where virtual users run."""
-    text = "Worker processes: one per core, N, or inside this one."
+    text = "Worker processes here: one per core, N, none, or inside this one."
     kind = _Parsed("workers", _workers)
-    return option("--workers", type=kind, default="auto", metavar="auto|N|inline", help=text)
+    return option("--workers", type=kind, metavar="auto|N|none|inline", help=text)
+
+
+def cluster_options() -> Decorator:
+    """--listen and what goes with it: workers that join from other machines."""
+    return _all(
+        option("--listen", type=LISTEN, metavar="HOST:PORT", help="Let workers join from other machines."),
+        option("--expect-workers", type=COUNT, metavar="N", help="Begin when so many have joined from elsewhere."),
+        option("--min-workers", type=COUNT, metavar="N", help="After --worker-timeout begin with so few, too."),
+        option("--worker-timeout", type=DURATION, help="How long to wait for them (default 1m)."),
+        option("--lease", type=DURATION, help="How long a worker goes on without a master (default 1m)."),
+        secret_option(),
+    )
+
+
+def run_file_options() -> Decorator:
+    """--runs-dir, --resume: the file that a run is kept in."""
+    return _all(
+        option("--runs-dir", metavar="DIR", default="loadgen-runs", help="Where run files go (default loadgen-runs)."),
+        option("--resume", metavar="RUN", help="Go on with a --listen run whose master has ended."),
+    )
+
+
+def secret_option() -> Decorator:
+    """--secret-file: how workers and master know each other."""
+    text = "Their shared secret, 64 hex digits (or in LOADGEN_SECRET)."
+    return option("--secret-file", metavar="FILE", help=text)
 
 
 def running_options() -> Decorator:
@@ -201,13 +235,20 @@ def run_settings(params: Mapping[str, Any], *, custom: Mapping[str, Any] | None 
         "tags": split_list(params.get("tags", ())),
         "exclude_tags": split_list(params.get("exclude_tags", ())),
         "seed": params.get("seed"),
-        "workers": params.get("workers", "auto"),
+        "workers": params.get("workers") or ("none" if params.get("listen") else "auto"),
+        "listen": params.get("listen"),
+        "secret_file": params.get("secret_file"),
+        "expect_workers": params.get("expect_workers") or 0,
+        "min_workers": params.get("min_workers"),
+        "worker_timeout_s": params.get("worker_timeout") or DEFAULT_WORKER_TIMEOUT_S,
+        "lease_s": params.get("lease") or DEFAULT_LEASE_S,
         "thresholds": tuple(text.strip() for text in params.get("threshold", ()) if text.strip()),
         "json_path": params.get("json_path"),
         "loglevel": str(params.get("loglevel", "INFO")).upper(),
         "logfile": params.get("logfile"),
         "stop_timeout_s": params.get("stop_timeout", DEFAULT_STOP_TIMEOUT_S),
         "strict_generator": params.get("strict_generator", False),
+        "runs_dir": params.get("runs_dir") or "loadgen-runs",
         "command": typed_command(sys.argv),
         "custom": dict(custom or {}),
     }
@@ -233,12 +274,14 @@ _SECRET_QUERY = re.compile(rf"([?&][^=&#]*(?:{'|'.join(_SECRET_WORDS)})[^=&#]*=)
 
 def _is_secret(words: list[str], index: int) -> bool:
     before = words[index - 1].lower() if index else ""
-    return before.startswith("--") and "=" not in before and any(word in before for word in _SECRET_WORDS)
+    if not before.startswith("--") or "=" in before or before.endswith("-file"):
+        return False
+    return any(word in before for word in _SECRET_WORDS)
 
 
 def _mask_inline(word: str) -> str:
     name, sign, value = word.partition("=")
-    if name.startswith("--") and sign and any(secret in name.lower() for secret in _SECRET_WORDS):
+    if sign and _is_secret([name, value], 1):
         return f"{name}=***"
     header, colon, value = word.partition(":")
     if colon and not value.startswith("//") and any(secret in header.lower() for secret in _SECRET_WORDS):

@@ -17,6 +17,8 @@ from typing import Any
 
 import gevent
 
+from loadgen.bundle import build
+from loadgen.cli.joining import joining_of
 from loadgen.cli.logs import LogOutput, log_output
 from loadgen.cli.screen import RunInfo, RunResult, Screen
 from loadgen.clock import SystemClock
@@ -29,6 +31,7 @@ from loadgen.master.conductor import Conductor, Job
 from loadgen.master.ledger import LogRecord
 from loadgen.master.outcome import exit_code
 from loadgen.master.report.summary import summary
+from loadgen.master.store_sqlite import SqliteStore
 from loadgen.master.thresholds import DEFAULT_THRESHOLD, Threshold, evaluate, parse
 from loadgen.master.verdict import judge
 from loadgen.metrics.snapshot import Snapshot
@@ -43,31 +46,39 @@ from loadgen.users import HttpUser, User
 DEFAULT_SPAWN_RATE_PER_S = 100.0
 
 
-def execute(scenario: Scenario, settings: RunSettings, screen: Screen) -> int:
+def execute(scenario: Scenario, settings: RunSettings, screen: Screen, resume: SqliteStore | None = None) -> int:
     """Run `scenario` as `settings` say, show it on `screen`, and return the exit code.
 
     Raises LoadgenError for what is wrong before the run; the outputs are written whenever a run began.
     """
     with log_output(settings.loglevel, settings.logfile, screen) as logs:
-        return Execution(scenario, settings, screen, logs).run()
+        return Execution(scenario, settings, screen, logs, resume).run()
 
 
 class Execution:
     """One run as the master's process sees it: the scenario's master side, the conductor, the outputs."""
 
-    def __init__(self, scenario: Scenario, settings: RunSettings, screen: Screen, logs: LogOutput) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        settings: RunSettings,
+        screen: Screen,
+        logs: LogOutput,
+        resume: SqliteStore | None = None,
+    ) -> None:
         self._scenario = scenario
+        self._resume = resume
         self._settings = settings
         self._screen = screen
         self._logs = logs
         check_writable(settings.json_path)
         self._thresholds = thresholds_of(scenario, settings)
         self._classes = participants(scenario, settings)
-        self._plan = plan_of(self._classes, settings)
-        self._workers = worker_count(settings)
+        self._plan = plan_of(self._classes, settings) if resume is None else UserPlan.from_wire(resume.record.plan)
+        self._joining = joining_of(settings)
         self._inline = settings.workers == "inline"
         self._seed = settings.seed if settings.seed is not None else random.SystemRandom().getrandbits(32)
-        self._backend = MasterBackend(self._plan, self._workers)
+        self._backend = MasterBackend(self._plan, self._joining.expected)
         self._environment = self._new_environment()
         self._job = self._new_job()
         self._conductor = Conductor(
@@ -176,21 +187,42 @@ class Execution:
             stop_timeout_s=self._settings.stop_timeout_s,
             dns_ttl_s=self._settings.dns_ttl_s,
             options=self._options(),
+            workers=self._joining.expected,
         )
         run_id = f"{time.strftime('%Y-%m-%d-%H%M')}-{secrets.token_hex(2)}"
-        return Job(run_id, self._plan, settings, self._workers, self._settings.stop_timeout_s)
+        if self._resume is not None:
+            run_id, settings = self._resume.record.run_id, WorkerSettings.from_wire(self._resume.record.settings)
+        joining = self._joining
+        return Job(
+            run_id,
+            self._plan,
+            settings,
+            joining.local,
+            self._settings.stop_timeout_s,
+            listen=joining.listen,
+            secret=joining.secret,
+            remote_workers=joining.remote,
+            min_workers=self._settings.min_workers,
+            worker_timeout_s=self._settings.worker_timeout_s,
+            lease_s=joining.lease_s,
+            bundle=build(self._scenario) if joining.listen is not None else None,
+            run_file=Path(self._settings.runs_dir) / f"{run_id}.db",
+            scenario_name=self._scenario.name,
+            command=self._settings.command,
+            resume=self._resume,
+        )
 
-    def _start_inline(self, endpoint: str, secret: bytes) -> None:
+    def _start_inline(self, endpoint: str, secret: bytes, uid: bytes) -> None:
         from loadgen.worker.process import run_worker
 
-        gevent.spawn(run_worker, endpoint, secret, None, self._scenario)
+        gevent.spawn(run_worker, endpoint, secret, uid, self._scenario)
 
     def _info(self) -> RunInfo:
         host = self._settings.host or next((cls.host for cls in self._classes if cls.host), None)
         return RunInfo(
             run_id=self._job.run_id,
             scenario_name=self._scenario.name,
-            workers=self._workers,
+            workers=self._joining.expected,
             host=None if host is None else redact(host),
             planned_s=self._plan.duration_s,
             command=self._settings.command,
@@ -228,20 +260,6 @@ def plan_of(classes: list[type[User]], settings: RunSettings) -> UserPlan:
     demands = [ClassDemand(cls.__name__, float(cls.weight), int(cls.fixed_count)) for cls in classes]
     rate = settings.spawn_rate_per_s or DEFAULT_SPAWN_RATE_PER_S
     return UserPlan(share_out(settings.users, demands), rate, settings.duration_s)
-
-
-def worker_count(settings: RunSettings) -> int:
-    """How many workers the run has."""
-    if settings.workers == "inline":
-        return 1
-    if settings.workers == "auto":
-        return max(1, min(cores(), settings.users))
-    return settings.workers
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_writable(path: str | None) -> None:

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
 import click
 import pytest
 
 from loadgen.cli.exits import EXIT_CODES, ORDER
-from loadgen.cli.main import VERBS
+from loadgen.cli.main import VERBS, module_of
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
 
@@ -28,7 +27,7 @@ def test_the_order_of_exit_codes_is_documented() -> None:
 
 @pytest.mark.parametrize("verb", list(VERBS))
 def test_every_option_and_its_variable_is_documented(verb: str) -> None:
-    command: click.Command = importlib.import_module(f"loadgen.cli.{verb}").command
+    command: click.Command = module_of(verb).command
     for param in command.params:
         if not isinstance(param, click.Option) or param.hidden:
             continue

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from loadgen.cli.options import (
+    cluster_options,
     duration_option,
     output_options,
     run_settings,
@@ -27,6 +28,7 @@ def parsed(*argv: str, env: dict[str, str] | None = None) -> RunSettings:
     @duration_option()
     @scenario_options()
     @running_options()
+    @cluster_options()
     @output_options()
     def verb(**params: Any) -> None:
         seen.append(run_settings(params))
@@ -41,6 +43,7 @@ def refused(*argv: str) -> str:
     @users_options()
     @duration_option()
     @running_options()
+    @cluster_options()
     @output_options()
     def verb(**params: Any) -> None:
         run_settings(params)
@@ -65,9 +68,24 @@ def test_values_carry_their_units() -> None:
     assert settings.stop_timeout_s == 2.0
 
 
-@pytest.mark.parametrize(("text", "expected"), [("auto", "auto"), ("inline", "inline"), ("4", 4)])
+@pytest.mark.parametrize(("text", "expected"), [("auto", "auto"), ("inline", "inline"), ("none", "none"), ("4", 4)])
 def test_workers_are_a_number_or_a_word(text: str, expected: int | str) -> None:
     assert parsed("--workers", text).workers == expected
+
+
+def test_who_listens_runs_no_users_itself_unless_told_to() -> None:
+    assert parsed("--listen", "10.0.0.5:5557").workers == "none"
+    assert parsed("--listen", "10.0.0.5:5557", "--workers", "auto").workers == "auto"
+
+
+def test_who_joins_and_for_how_long() -> None:
+    settings = parsed(
+        *("--listen", "[::1]:5557", "--expect-workers", "1k", "--min-workers", "900", "--secret-file", "secret"),
+        *("--worker-timeout", "2m", "--lease", "90s"),
+    )
+
+    assert (settings.listen, settings.expect_workers, settings.min_workers) == ("[::1]:5557", 1_000, 900)
+    assert (settings.worker_timeout_s, settings.lease_s, settings.secret_file) == (120.0, 90.0, "secret")
 
 
 def test_tags_may_be_listed_or_repeated() -> None:
@@ -100,6 +118,12 @@ def test_every_option_also_comes_from_the_environment() -> None:
         "LOADGEN_LOGFILE": "run.log",
         "LOADGEN_STOP_TIMEOUT": "3s",
         "LOADGEN_STRICT_GENERATOR": "1",
+        "LOADGEN_LISTEN": "10.0.0.5:5557",
+        "LOADGEN_EXPECT_WORKERS": "4",
+        "LOADGEN_MIN_WORKERS": "3",
+        "LOADGEN_WORKER_TIMEOUT": "30s",
+        "LOADGEN_LEASE": "5s",
+        "LOADGEN_SECRET_FILE": "secret",
     }
     settings = parsed(env=env)
 
@@ -118,6 +142,12 @@ def test_every_option_also_comes_from_the_environment() -> None:
         logfile="run.log",
         stop_timeout_s=3.0,
         strict_generator=True,
+        listen="10.0.0.5:5557",
+        expect_workers=4,
+        min_workers=3,
+        worker_timeout_s=30.0,
+        lease_s=5.0,
+        secret_file="secret",
         command=settings.command,
     )
 
@@ -137,6 +167,8 @@ def test_a_flag_wins_over_the_environment() -> None:
         (["--workers", "some"], "not a whole number"),
         (["--progress", "often"], "not a duration"),
         (["--user", "5"], "--users"),
+        (["--listen", "5557"], "10.0.0.5:5557"),
+        (["--lease", "0"], "no time at all"),
     ],
 )
 def test_a_wrong_value_says_what_a_right_one_looks_like(argv: list[str], hint: str) -> None:
@@ -152,6 +184,7 @@ def test_a_wrong_value_says_what_a_right_one_looks_like(argv: list[str], hint: s
         (["quick", "http://shop.test/?api_key=s3cret&x=1"], "loadgen quick 'http://shop.test/?api_key=***&x=1'"),
         (["quick", "http://shop.test/", "-H", "Authorization: Bearer s3cret"], "'Authorization: ***'"),
         (["run", "shop.py", "-u", "5"], "loadgen run shop.py -u 5"),
+        (["run", "shop.py", "--secret-file", "key.txt"], "loadgen run shop.py --secret-file key.txt"),
     ],
 )
 def test_secrets_in_a_command_line_are_not_kept(argv: list[str], shown: str) -> None:

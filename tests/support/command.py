@@ -1,14 +1,17 @@
-"""`loadgen run` as a user types it: a real process, its exit code, what it printed, and its JSON summary."""
+"""loadgen as a user types it: real processes, their exit codes, what they printed, and the JSON summary."""
 
 from __future__ import annotations
 
 import json
+import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +74,61 @@ def run_loadgen(
                 process.kill()
         written = json.loads(file.read_text()) if file.exists() else {}
     return Finished(process.returncode, stdout, stderr, written)
+
+
+class Background:
+    """A loadgen command that runs beside the test; what it prints can be read while it does, and after."""
+
+    def __init__(self, process: subprocess.Popen[bytes], output: Path) -> None:
+        self.process = process
+        self._file = output
+        self._all: str | None = None
+
+    @property
+    def output(self) -> str:
+        """Everything printed so far, on stdout and stderr."""
+        return self._file.read_text() if self._all is None else self._all
+
+    def end(self) -> None:
+        """Kill it if it still runs, and keep what it printed."""
+        self.process.kill()
+        self.process.wait()
+        self._all = self.output
+
+    def wait_for(self, text: str, timeout_s: float = 30) -> None:
+        """Return as soon as it has printed `text`; AssertionError if it ends, or takes too long, without."""
+        wait_until(lambda: text in self.output or self.process.poll() is not None, timeout_s)
+        assert text in self.output, self.output
+
+    def finish(self, timeout_s: float = 60) -> int:
+        """Its exit code, once it has ended."""
+        return self.process.wait(timeout_s)
+
+
+@contextmanager
+def in_background(*words: str, env: dict[str, str] | None = None, cwd: Path = ROOT) -> Iterator[Background]:
+    """`loadgen WORDS`, ended at the latest with the block."""
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "output"
+        command = [sys.executable, "-m", "loadgen", *words]
+        whole_env = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
+        with (
+            output.open("wb") as file,
+            subprocess.Popen(
+                command, cwd=cwd, env=whole_env, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT
+            ) as process,
+        ):
+            running = Background(process, output)
+            try:
+                yield running
+            finally:
+                running.end()
+
+
+def free_port() -> int:
+    """A port on loopback that nobody uses at the moment."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float) -> None:

@@ -124,20 +124,25 @@ def test_a_second_interrupt_does_not_wait_for_users(
 
 def connections_of_workers(pid: int, port: int) -> int:
     """How many connections the children of this master have to the target."""
-    children = psutil.Process(pid).children()
-    return sum(1 for child in children for one in child.net_connections("tcp") if one.raddr and one.raddr.port == port)
+    return sum(connections_of(child, port) for child in psutil.Process(pid).children())
 
 
-def test_a_killed_worker_is_named_and_the_run_goes_on(
+def connections_of(process: psutil.Process, port: int) -> int:
+    """How many connections one process has to the target."""
+    return sum(1 for one in process.net_connections("tcp") if one.raddr and one.raddr.port == port)
+
+
+def test_a_killed_worker_is_named_and_others_take_over_its_users(
     counting_target: Target, scenario: Callable[[str], Path], tmp_path: Path
 ) -> None:
     file = tmp_path / "s.json"
     command = [sys.executable, "-m", "loadgen", "run", str(scenario(SCENARIO)), "-u", "8", "-t", "6s"]
     command += ["-H", counting_target.url, "--workers", "2", "--json", str(file)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        wait_until(lambda: counting_target.count("/page") > 20, 30)
-        victim = psutil.Process(process.pid).children()[0]
+        wait_until(lambda: connections_of_workers(process.pid, counting_target.port) == 8, 30)
+        victim, survivor = psutil.Process(process.pid).children()
         os.kill(victim.pid, signal.SIGKILL)
+        wait_until(lambda: connections_of(survivor, counting_target.port) == 8, 30)
         output, _ = process.communicate(timeout=60)
     run = Finished(process.returncode, output, "", json.loads(file.read_text()))
 
