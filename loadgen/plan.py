@@ -119,6 +119,18 @@ class Share:
     def to_wire(self) -> list[int]:
         return [self.class_index, self.first, self.step, self.count]
 
+    @classmethod
+    def from_wire(cls, row: object, plan: UserPlan) -> Share:
+        """The share in a decoded row. Raises Malformed if it is no part of `plan`."""
+        if not isinstance(row, list) or len(row) != 4 or not all(type(number) is int for number in row):
+            raise Malformed("a share is not four whole numbers")
+        share = cls(*row)
+        if not (0 <= share.class_index < len(plan.classes) and share.first >= 0 and share.step > 0 and share.count > 0):
+            raise Malformed(f"share {row}: a number is out of range")
+        if share.first + share.step * (share.count - 1) >= plan.classes[share.class_index].count:
+            raise Malformed(f"share {row}: more users than the plan has")
+        return share
+
 
 UserKey = tuple[int, int]  # class index, ordinal
 

@@ -28,7 +28,7 @@ from loadgen.master.replan import replan
 from loadgen.master.store import Store
 from loadgen.master.store_records import MemberRecord
 from loadgen.master.supplies import Supplies
-from loadgen.plan import Share, UserPlan, to_shares, users_of
+from loadgen.plan import Share, UserKey, UserPlan, to_shares, users_of
 from loadgen.wire.messages import (
     FROM_WORKER,
     UID_BYTES,
@@ -47,6 +47,7 @@ REPLAN_EVERY_S = 0.25
 LEASE_SLACK = 1.01  # clocks of two machines may differ in speed, and …
 LEASE_EXTRA_S = 2.0  # … what the worker last heard may have been under way for a while
 IDLE, SUSPENDED = "idle", "suspended"
+_MAX_NUMBER = 1 << 32  # of commands and waves; a run sees a few
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,7 @@ class Cluster:
         self._dirty = False
         self._committed_ns = 0
         self._plan: UserPlan | None = None  # while users are to run
+        self._whole_plan: UserPlan | None = None  # the same, also when the run is stopping
         self._start_ns = 0
         self._wave = 0
         self._replanned_ns = 0
@@ -201,11 +203,11 @@ class Cluster:
             return  # the run is over: it goes on saying hello, to whoever is master next
         if member is None:
             member = self._new_member(peer, header.worker_uid, body)
+        if member.silent:
+            self._recognise(member, header, body)
         self._by_peer.pop(member.peer, None)
         self._by_peer[peer] = member
         member.peer = peer
-        if member.silent:
-            self._recognise(member, header, body)
         self._hear(member, header, now_ns)
         self._send_welcome(member, now_ns)
 
@@ -233,14 +235,26 @@ class Cluster:
 
     def _recognise(self, member: Member, header: Header, body: dict[str, Any]) -> None:
         """A worker of the master's earlier life: what it does now is what it says."""
-        state = _STATES_OF_AGENTS.get(str(body.get("state")), MemberState.JOINED)
-        member.state, member.silent = state, False
+        held = self._reported_users(body.get("shares"))
+        wave = _whole(body.get("wave", 0))
+        if header.ack > _MAX_NUMBER or wave > _MAX_NUMBER:
+            raise Malformed("hello: a number that no run reaches")
+        member.state = _STATES_OF_AGENTS.get(str(body.get("state")), MemberState.JOINED)
+        member.silent = False
         member.last_command = member.applied = header.ack
-        shares = [Share(*(_whole(number) for number in row)) for row in body.get("shares") or () if len(row) == 4]
-        member.held = users_of(shares)
-        member.wanted = set(member.held)
-        self._wave = max(self._wave, _whole(body.get("wave", 0)) + 1)
+        member.held, member.wanted = held, set(held)
+        self._wave = max(self._wave, wave + 1)
         self.events.append(MemberChanged(member.id, member.state))
+
+    def _reported_users(self, rows: object) -> set[UserKey]:
+        """The users that a worker says it runs. Raises Malformed if they are none of the plan's."""
+        plan = self._whole_plan
+        if not isinstance(rows, list) or (rows and plan is None):
+            raise Malformed("hello: shares are no list, or of no plan")
+        shares = [Share.from_wire(row, plan) for row in rows if plan is not None]
+        if plan is not None and sum(share.count for share in shares) > plan.users:
+            raise Malformed("hello: more users than the plan has")
+        return users_of(shares)
 
     def _on_delta(self, member: Member, seq: int, body: bytes) -> None:
         if seq < 1:
@@ -293,6 +307,7 @@ class Cluster:
     def assign(self, plan: UserPlan, start_ns: int, now_ns: int) -> None:
         """Share the plan out over the members that are ready; from here on keep it shared out."""
         self._plan, self._start_ns = plan, start_ns
+        self._whole_plan = plan
         ready = [member for member in self.members.values() if member.state is MemberState.READY]
         shares = assign(plan, [member.id for member in ready])
         self._tell_holdings(plan, {worker: users_of(its) for worker, its in shares.items()}, now_ns)
@@ -300,6 +315,7 @@ class Cluster:
     def resume(self, plan: UserPlan, start_ns: int, known: list[tuple[bytes, str, int]], now_ns: int) -> None:
         """Go on with a run of an earlier master; `known` are its workers (uid, id, index), not heard of yet."""
         self._plan, self._start_ns = plan, start_ns
+        self._whole_plan = plan
         for uid, worker, index in known:
             member = Member(uid, worker, index, peer=b"", state=MemberState.RUNNING, heard_ns=now_ns, silent=True)
             self.members[uid] = member

@@ -202,8 +202,9 @@ class Conductor:
                 self._on_event(event)
             self._pass_logs()
             view = self._service.view
-            for command in self._run.step(view.members if view else (), self._clock.now_ns()):
-                self._carry_out(command)
+            if view is not None:
+                for command in self._run.step(view.members, self._clock.now_ns()):
+                    self._carry_out(command)
             if view is not None and view is not self._shown:
                 self._shown = view
                 self.snapshot = compose(self._identity, self._run, view, detailed=False)

@@ -150,6 +150,8 @@ class Run:
         A user that nobody runs at the moment, because its worker was lost, has not ended.
         """
         alive = [member for member in members if not member.settled]
+        if not members:
+            return False  # a resumed run that nobody has been seen of yet
         everyone_placed = sum(member.held for member in alive) >= self.plan.users
         return all(member.idle for member in alive) and (everyone_placed or not alive)
 
@@ -165,7 +167,7 @@ class Run:
         return [Stop(timeout_s)]
 
     def _finish(self, members: Sequence[MemberView], now_ns: int) -> list[Command]:
-        if all(member.settled for member in members):
+        if members and all(member.settled for member in members):
             self.state = RunState.FINISHED
             return [Quit()]
         if now_ns >= self._deadline_ns:

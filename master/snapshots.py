@@ -11,7 +11,7 @@ from loadgen.master.run import Run
 from loadgen.metrics.snapshot import RunState, Snapshot
 from loadgen.units import format_duration
 
-_GONE = (MemberState.LOST, MemberState.FAILED)
+_DELIVERED = (MemberState.FINAL, MemberState.LEFT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +49,22 @@ def compose(identity: RunIdentity, run: Run, view: ClusterView, *, detailed: boo
         counters=ledger.counters,
         accounting=ledger.accounting,
         workers=tuple(member.status for member in view.members),
-        warnings=ledger.warnings,
+        warnings=(*ledger.warnings, *_noise(view)),
         complete=finished and not reasons,
         incomplete_reasons=reasons,
         detailed=detailed,
     )
 
 
+def _noise(view: ClusterView) -> tuple[str, ...]:
+    count = view.rejected.get("malformed", 0)
+    text = f"LG602 {count:,} frames on the master's port were not what a worker sends; they were dropped"
+    return (text,) if count else ()
+
+
 def incomplete_reasons(view: ClusterView) -> tuple[str, ...]:
     """Why the results of a finished run are not all there; empty if they are."""
-    lost = [_loss(member) for member in view.members if member.state in _GONE]
+    lost = [_loss(member) for member in view.members if member.state not in _DELIVERED]
     accounting = view.ledger.accounting
     if not accounting.closes() or (accounting.in_flight and not lost):
         lost.append(f"the books of iterations do not close: {accounting}")
@@ -66,8 +72,9 @@ def incomplete_reasons(view: ClusterView) -> tuple[str, ...]:
 
 
 def _loss(member: MemberView) -> str:
+    reason = member.status.reason or f"it was {member.state.value} when the run ended"
     known = f"its results end at {format_duration(member.end_ms / 1000)}" if member.end_ms else "it reported nothing"
-    return f"worker {member.status.id} was lost ({member.status.reason}): {known}"
+    return f"worker {member.status.id} was lost ({reason}): {known}"
 
 
 def _last_end_s(view: ClusterView) -> float:

@@ -195,7 +195,7 @@ class Agent:
     def _on_assign(self, body: dict[str, Any]) -> None:
         plan = UserPlan.from_wire(body.get("plan"))
         try:
-            shares = tuple(Share(*(int(number) for number in row)) for row in body["shares"])
+            shares = tuple(Share.from_wire(row, plan) for row in body["shares"])
             rate_per_s = float(body["rate_per_s"])
         except (KeyError, TypeError, ValueError) as exc:
             raise Malformed(f"assignment: {exc!r}") from exc

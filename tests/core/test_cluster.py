@@ -1,9 +1,11 @@
 import msgpack
+import pytest
 
 from loadgen.master.cluster import Cluster, CustomMessage, MemberChanged, MemberFailed, StopAsked
 from loadgen.master.ledger import Ledger
 from loadgen.master.members import MemberState
 from loadgen.master.store import MemoryStore
+from loadgen.plan import ClassCount, UserPlan
 from loadgen.wire.messages import FROM_MASTER, Header, MessageType, decode_header, decode_map, encode, encode_header
 from tests.core.simulation import RUN_ID, SETTINGS
 
@@ -121,3 +123,27 @@ def test_hostile_bodies_of_a_known_worker_are_dropped_and_counted() -> None:
 
     assert wire.cluster.rejected["malformed"] == 4
     assert [member.state for member in wire.cluster.members.values()] == [MemberState.JOINED]
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        pytest.param({"shares": 3}, id="a number"),
+        pytest.param({"shares": [1]}, id="no row"),
+        pytest.param({"shares": [[0, 0, 0, 2]]}, id="no step"),
+        pytest.param({"shares": [[0, 0, 1, 3_000_000]]}, id="a huge claim"),
+        pytest.param({"shares": [[0, 0, 1, 5]] * 9}, id="the same many times"),
+        pytest.param({"shares": [[5, 0, 1, 1]]}, id="a class that is not in the plan"),
+        pytest.param({"shares": [], "wave": 2**64 - 1}, id="a wave without end"),
+        pytest.param({"wave": 0}, id="nothing"),
+    ],
+)
+def test_a_returning_worker_cannot_claim_what_the_plan_does_not_have(claim: dict[str, object]) -> None:
+    wire = Wire()
+    wire.cluster.resume(UserPlan((ClassCount("U", 5),), 1.0), 1, [(UID, "w1", 0)], wire.now_ns)
+    wire.say(MessageType.HELLO, {"state": "running", **claim})
+
+    assert wire.cluster.rejected["malformed"] == 1
+    assert wire.cluster.members[UID].silent
+    wire.say(MessageType.HELLO, {"state": "running", "wave": 0, "shares": [[0, 1, 2, 2]]})
+    assert wire.cluster.members[UID].held == {(0, 1), (0, 3)}

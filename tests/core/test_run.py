@@ -99,6 +99,17 @@ def test_a_worker_that_never_delivers_is_lost_after_the_stop_timeout() -> None:
     assert run.step(members(FINAL, LOST), start + 60 * S) == [Quit()]
 
 
+def test_a_resumed_run_waits_for_the_first_sign_of_its_workers() -> None:
+    run = Run(plan(duration_s=None), 2, 3.0, 0)
+    run.resume(1 * S)
+    run.ask_to_stop(interrupted=True)
+
+    assert run.step((), 2 * S) == [Stop(3.0)]
+    assert run.step((), 3 * S) == []
+    assert run.state is RunState.STOPPING
+    assert run.step(members(FINAL, FINAL), 4 * S) == [Quit()]
+
+
 def test_a_failed_import_ends_the_run_before_it_began() -> None:
     run = Run(plan(), 2, 3.0, 0)
     run.step(members(JOINED, JOINED), 1 * S)
