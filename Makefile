@@ -60,7 +60,7 @@ bench: $(TEST_READY)
 
 # The same laws with many more examples, then the tests with real processes again and again.
 soak: $(TEST_READY)
-	@$(BIN)/python -m pytest -q --timeout=0 --hypothesis-profile=soak $(ARGS)
+	@LOADGEN_TEST_SEEDS=10000 $(BIN)/python -m pytest -q --timeout=0 --hypothesis-profile=soak $(ARGS)
 	@for round in $$(seq $(ROUNDS)); do \
 	    echo "== round $$round of $(ROUNDS)"; \
 	    $(BIN)/python -m pytest -q tests/oracle tests/system tests/scenarios || exit 1; \

@@ -1,7 +1,8 @@
-"""The limits the operating system puts on one process."""
+"""The limits the operating system puts on one process, and how its memory is looked after."""
 
 from __future__ import annotations
 
+import gc
 import os
 
 try:
@@ -32,3 +33,14 @@ def raise_file_limit() -> int:
 def cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def calm_gc() -> None:
+    """Let the cycle collector pass over what there is now, and come by less often.
+
+    A master and a worker hold hundreds of thousands of objects that live to the end of the run and make little
+    garbage with cycles: with Python's own thresholds a fifth of the master's time went into looking them through.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)

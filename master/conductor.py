@@ -18,6 +18,7 @@ from loadgen.bundle import Bundle
 from loadgen.children import Child, Children
 from loadgen.clock import Clock
 from loadgen.errors import LoadgenError, ScenarioError, StoreError
+from loadgen.limits import calm_gc
 from loadgen.master.cluster import (
     Cluster,
     ClusterEvent,
@@ -134,6 +135,7 @@ class Conductor:
     def run(self) -> Snapshot:
         """Run the job to its end and return the final, detailed snapshot."""
         set_switch_interval()
+        calm_gc()
         host, port = self._job.listen or (LOOPBACK, 0)
         port = self._service.listen(host, port)
         if self._job.listen is not None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain, islice
 
-PER_COMMIT = 100
+PER_COMMIT = 20
 
 
 class Folding:

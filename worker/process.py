@@ -6,7 +6,6 @@ or (for a debugger) as a greenlet beside the master.
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 from argparse import Namespace
@@ -25,7 +24,7 @@ from loadgen.data import rows_used
 from loadgen.data_port import Place, attach
 from loadgen.environment import Environment
 from loadgen.errors import Incompatible, Malformed, ScenarioError, UsageError
-from loadgen.limits import raise_file_limit
+from loadgen.limits import calm_gc, raise_file_limit
 from loadgen.mailbox import ScenarioMessage
 from loadgen.metrics.delta import Window, is_drained, seal
 from loadgen.metrics.recorder import Recorder
@@ -48,7 +47,6 @@ from loadgen.worker.supply import BundleFetcher, MasterRows
 from loadgen.worker.swarm import Swarm, class_rows
 
 _FLUSH_S = 2.0
-_GC_THRESHOLDS = (20_000, 20, 50)  # thousands of users are many objects, few of them garbage
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,9 +218,7 @@ class Worker:
         )
         self._backend.swarm = self._swarm
         self._health.start()
-        gc.collect()
-        gc.freeze()  # what the import made lives to the end: no collection need look at it
-        gc.set_threshold(*_GC_THRESHOLDS)
+        calm_gc()
         return classes
 
     def _fetched(self, settings: WorkerSettings) -> Path:

@@ -314,9 +314,9 @@ def _map(value: object) -> dict[str, Any]:
 
 
 def _sized(value: object, n: int) -> list[Any]:
-    items = _list(value)
-    _require(len(items) == n, f"{len(items)} values where {n} belong")
-    return items
+    if type(value) is not list or len(value) != n:  # written out: eight of these a delta
+        raise ValueError(f"{type(value).__name__} where a list of {n} belongs")
+    return value
 
 
 def _ints(value: object, n: int) -> tuple[int, ...]:

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.cluster import Cluster
 from tests.support.command import ROOT, wait_until
-from tests.support.target import Target
+from tests.support.target import Target, target
 
 SCENARIO = '''
 from loadgen import HttpUser, constant, task
@@ -72,3 +73,20 @@ def test_a_killed_and_resumed_master_counts_every_request_once(counting_target: 
     assert summary["totals"]["requests"] == counting_target.count("/page")
     assert summary["run"]["complete"] is True
     assert summary["accounting"]["in_flight"] == 0
+
+
+def test_a_resumed_master_that_is_stopped_at_once_still_collects_everything(tmp_path: Path) -> None:
+    """It must hear of its workers before it may think that they are all done."""
+    with target() as served:
+        cluster = Cluster(tmp_path, served, 2)
+        with cluster.worker(), cluster.worker():
+            with cluster.master(2) as master:
+                cluster.wait_for_everybody(2)
+                master.process.kill()
+                master.finish()
+            with cluster.resumed() as master:
+                master.wait_for("listening on")
+                cluster.end(master)
+
+        assert cluster.summary["run"]["complete"] is True
+        assert cluster.summary["totals"]["requests"] == served.count()
