@@ -47,6 +47,7 @@ REPLAN_EVERY_S = 0.25
 LEASE_SLACK = 1.01  # clocks of two machines may differ in speed, and …
 LEASE_EXTRA_S = 2.0  # … what the worker last heard may have been under way for a while
 IDLE, SUSPENDED = "idle", "suspended"
+ROWS_BLOB = "rows"  # the leases of shared data, in the store
 _MAX_NUMBER = 1 << 32  # of commands and waves; a run sees a few
 
 
@@ -287,6 +288,7 @@ class Cluster:
         wanted = Wanted.from_wire(body)
         grant = self.supplies.rows.want(member.id, wanted)
         if grant is not None:
+            self._store.save_blob(ROWS_BLOB, encode(self.supplies.rows.dump()))  # before the worker can use them
             answer = {"source": wanted.source, "number": wanted.number, **grant.to_wire()}
             self._send(member, MessageType.ROWS_GRANTED, answer, member.heard_ns)
 

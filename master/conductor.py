@@ -20,6 +20,7 @@ from loadgen.clock import Clock
 from loadgen.errors import LoadgenError, ScenarioError, StoreError
 from loadgen.limits import calm_gc
 from loadgen.master.cluster import (
+    ROWS_BLOB,
     Cluster,
     ClusterEvent,
     CustomMessage,
@@ -30,6 +31,7 @@ from loadgen.master.cluster import (
 )
 from loadgen.master.ledger import Ledger, LogRecord
 from loadgen.master.members import MemberState
+from loadgen.master.rows import RowLeases
 from loadgen.master.run import WORKER_TIMEOUT_S, Assign, Command, LoseUnsettled, Quit, Run, Stop
 from loadgen.master.service import Service, set_switch_interval
 from loadgen.master.snapshots import RunIdentity, compose
@@ -41,7 +43,7 @@ from loadgen.metrics.snapshot import RunState, Snapshot
 from loadgen.plan import UserPlan
 from loadgen.settings import WorkerSettings
 from loadgen.wire.keys import derive_keys, new_secret
-from loadgen.wire.messages import UID_BYTES
+from loadgen.wire.messages import UID_BYTES, decode_map
 
 LOOPBACK = "127.0.0.1"
 _TURN_S = 0.1
@@ -182,6 +184,9 @@ class Conductor:
     ) -> Cluster:
         """The cluster of an earlier master, as its file tells; its workers will say hello."""
         self._file = store
+        leases = store.blob(ROWS_BLOB)
+        if leases is not None:
+            supplies.rows = RowLeases.load(decode_map(leases))
         cluster = Cluster(
             run_id, settings, store.ledger(), store, self._job.lease_s, store.raise_epoch(), supplies=supplies
         )

@@ -123,6 +123,9 @@ class Store(Protocol):
     def save_members(self, rows: Iterable[MemberRecord]) -> None:
         """Keep who takes part; a worker is welcomed only after that."""
 
+    def save_blob(self, name: str, data: bytes) -> None:
+        """Keep `data` under `name`, in place of what was there."""
+
 
 class MemoryStore:
     """Keeps which deltas were committed, for as long as the process lives, and nothing that grows with the run."""
@@ -137,6 +140,9 @@ class MemoryStore:
 
     def save_members(self, rows: Iterable[MemberRecord]) -> None:
         """Nobody will ask: what is in memory ends with the master."""
+
+    def save_blob(self, name: str, data: bytes) -> None:
+        """As above."""
 
 
 class ReplayStore(MemoryStore):

@@ -1,9 +1,11 @@
 import msgpack
 import pytest
 
+from loadgen.data_port import OnEnd, Wanted
 from loadgen.master.cluster import Cluster, CustomMessage, MemberChanged, MemberFailed, StopAsked
 from loadgen.master.ledger import Ledger
 from loadgen.master.members import MemberState
+from loadgen.master.rows import RowLeases
 from loadgen.master.store import MemoryStore
 from loadgen.plan import ClassCount, UserPlan
 from loadgen.wire.messages import FROM_MASTER, Header, MessageType, decode_header, decode_map, encode, encode_header
@@ -12,11 +14,23 @@ from tests.core.simulation import RUN_ID, SETTINGS
 UID = b"u" * 16
 
 
+class BlobStore(MemoryStore):
+    """Keeps what it is given by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blobs: dict[str, bytes] = {}
+
+    def save_blob(self, name: str, data: bytes) -> None:
+        self.blobs[name] = data
+
+
 class Wire:
     """A cluster, and one peer that says what a test wants it to say."""
 
     def __init__(self) -> None:
-        self.cluster = Cluster(RUN_ID, SETTINGS.to_wire(), Ledger(), MemoryStore())
+        self.store = BlobStore()
+        self.cluster = Cluster(RUN_ID, SETTINGS.to_wire(), Ledger(), self.store)
         self.now_ns = 10**9
 
     def say(
@@ -147,3 +161,18 @@ def test_a_returning_worker_cannot_claim_what_the_plan_does_not_have(claim: dict
     assert wire.cluster.members[UID].silent
     wire.say(MessageType.HELLO, {"state": "running", "wave": 0, "shares": [[0, 1, 2, 2]]})
     assert wire.cluster.members[UID].held == {(0, 1), (0, 3)}
+
+
+def test_leased_rows_are_in_the_store_before_the_worker_can_use_them() -> None:
+    wire = Wire()
+    wire.hello()
+    wire.said()
+    wanted = Wanted("users.csv", 10, OnEnd.STOP, number=1, count=4)
+    wire.say(MessageType.ROWS_WANTED, wanted.to_wire())
+    ((_, _, body),) = wire.cluster.outgoing
+
+    leases = RowLeases.load(decode_map(wire.store.blobs["rows"]))
+    assert decode_map(body)["rows"] == [[0, 4]]
+    again = leases.want("w2", wanted)
+    assert again is not None
+    assert again.ranges[0].first == 4
