@@ -272,14 +272,20 @@ class Simulation:
         self.check_laws()
 
     def _step_master(self, cluster: Cluster) -> None:
+        self._check_acknowledgements(cluster)  # what answered a frame was said before this step's commit
         cluster.on_tick(self.clock.now_ns())
+        self._check_acknowledgements(cluster)
         for peer, header, body in cluster.outgoing:
+            self.network.carry(MASTER, peer, (header, body))
+        cluster.outgoing.clear()
+
+    def _check_acknowledgements(self, cluster: Cluster) -> None:
+        """Nothing is acknowledged that a master which dies now would have forgotten."""
+        for peer, header, _ in cluster.outgoing:
             ack = decode_header(header, FROM_MASTER).ack
             member = cluster.members.get(peer)
             if member is not None and ack > self.store.last_seq.get(member.id, 0):
                 raise AssertionError("acknowledged before it was committed")
-            self.network.carry(MASTER, peer, (header, body))
-        cluster.outgoing.clear()
 
     def check_laws(self) -> None:
         """The offered load is at most the plan, and no user runs on two workers."""
