@@ -296,7 +296,7 @@ class Cluster:
         state = body.get("state")
         member.leaving = state in ("stopping", "flushing") and member.state is MemberState.RUNNING
         if not member.leaving:
-            member.note_users(_whole(body.get("users", 0)))
+            member.note_users(_whole(body.get("users", 0)), _whole(body.get("surplus", 0)))
         if state == IDLE and not member.idle:
             member.idle = True
             self.events.append(MemberChanged(member.id, member.state))

@@ -125,10 +125,13 @@ class Member:
         """Whether users may be assigned to it."""
         return self.state in (MemberState.READY, MemberState.RUNNING) and not self.deaf and not self.leaving
 
-    def note_users(self, users: int) -> None:
-        """It says how many users it runs, knowing all that it was told: those released may have ended by now."""
+    def note_users(self, users: int, surplus: int) -> None:
+        """It says, knowing all that it was told, how many it runs and how many of them it is not to run any more.
+
+        The count alone would not do: as many may be about to start as have not yet ended.
+        """
         self.users = users
-        if users <= len(self.wanted):
+        if not surplus:
             self.held = set(self.wanted)
 
     @property

@@ -2,7 +2,7 @@
 
 Two rules keep the offered load at or below the plan: a user is given to another worker only after it
 has certainly ended on the old one (its process ended, it said so, or its lease is out), and what a
-worker releases is given away only after that worker has said how many users it still has.
+worker releases is given away only after that worker, knowing it, has said that none of it lives any more.
 """
 
 from __future__ import annotations

@@ -71,6 +71,9 @@ class Host(Protocol):
         """The sealed delta, and whether nothing was left behind for want of room in it."""
 
     def user_count(self) -> int: ...
+    def surplus(self) -> int:
+        """How many live that are not in the newest assignment any more."""
+
     def running(self) -> set[UserKey]:
         """Who lives now, those included who were released but still finish a task."""
 
@@ -352,8 +355,12 @@ class Agent:
         if self._report is not None and self.state in (AgentState.READY, AgentState.FAILED):
             self._send(*self._report)  # the first one may have been lost
             return
+        surplus = self._host.surplus()
+        if surplus:  # until the last of them has ended, the master waits to hear of it
+            self._settle_until_ns = self._heartbeat_sent_ns + int(SETTLE_S * 1e9)
         body = {
             "users": self._host.user_count(),
+            "surplus": surplus,
             "state": self._shown_state(),
             "deaf": self._is_deaf(self._clock.now_ns()),
         }

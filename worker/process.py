@@ -161,6 +161,9 @@ class Worker:
     def user_count(self) -> int:
         return self._swarm.user_count if self._swarm is not None else 0
 
+    def surplus(self) -> int:
+        return self._swarm.surplus() if self._swarm is not None else 0
+
     def running(self) -> set[UserKey]:
         return self._swarm.running() if self._swarm is not None else set()
 

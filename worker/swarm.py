@@ -89,6 +89,10 @@ class Swarm:
     def user_count(self) -> int:
         return len(self._users)
 
+    def surplus(self) -> int:
+        """How many live that the newest assignment does not want: released, but not yet at the end of their task."""
+        return sum((user.identity.class_name, user.identity.ordinal) not in self._wanted for user in self._users)
+
     def running(self) -> set[UserKey]:
         """Who lives now, by (class index, ordinal) of the newest plan."""
         return {(self._class_indexes[user.identity.class_name], user.identity.ordinal) for user in self._users}

@@ -16,7 +16,7 @@
     QUIT         M->W   command number    last delta committed    {epoch}
     DELTA        W->M   delta number      last command applied    loadgen.metrics.delta
     RESYNC       M->W   0                 0                       {}   (we do not know this connection: say hello)
-    HEARTBEAT    both   0                 as above                {echo_ns, received_ns} | {users, state, deaf}
+    HEARTBEAT    both   0                 as above                {echo_ns, received_ns} | {users, surplus, state, deaf}
     CUSTOM       both   0                 as above                {type, data}
     BYE          W->M   0                 last command applied    {reason}
     ASK_STOP     W->M   0                 last command applied    {}   (the scenario wants the run to end)

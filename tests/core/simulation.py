@@ -177,6 +177,9 @@ class SimulatedWorker:
         body = seal(self.recorder, window, Health(), final)
         return body, is_drained(self.recorder)
 
+    def surplus(self) -> int:
+        return len(self.users.keys() - self.wanted)
+
     def running(self) -> set[UserKey]:
         return set(self.users)
 
