@@ -39,7 +39,8 @@ def calm_gc() -> None:
     """Let the cycle collector pass over what there is now, and come by less often.
 
     A master and a worker hold hundreds of thousands of objects that live to the end of the run and make little
-    garbage with cycles: with Python's own thresholds a fifth of the master's time went into looking them through.
+    garbage with cycles, so looking them through again and again finds nothing. A report at the master costs about
+    4 % less with it (python -m benchmarks.ledger_report: 133 to 128 us).
     """
     gc.collect()
     gc.freeze()
